@@ -1,0 +1,1 @@
+"""What every floor stands on: errors, log, clock, subprocesses, paths. No Kubernetes words."""

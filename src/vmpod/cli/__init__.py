@@ -1,0 +1,1 @@
+"""Arguments to client calls to print. One file per command."""

@@ -1,0 +1,1 @@
+"""Read, watch and apply objects, in process or over HTTPS."""

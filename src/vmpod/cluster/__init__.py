@@ -1,0 +1,1 @@
+"""Real clusters, seen through the client only."""

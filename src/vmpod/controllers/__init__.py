@@ -1,0 +1,1 @@
+"""Control loops that speak only through objects."""

@@ -1,0 +1,1 @@
+"""The host: podman, QEMU, networks, images and disks. Knows no Kubernetes."""

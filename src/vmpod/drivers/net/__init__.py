@@ -1,0 +1,1 @@
+"""Pod networks: bridge, namespaces, service map and the resolver."""

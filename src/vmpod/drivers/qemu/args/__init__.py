@@ -1,0 +1,1 @@
+"""The command line by families: each module turns a MachineSpec into its own arguments, purely."""

@@ -1,0 +1,1 @@
+"""Foreign descriptions in, objects out."""

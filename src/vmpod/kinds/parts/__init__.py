@@ -1,0 +1,1 @@
+"""What several kinds share: metadata, pod specs, machine specs, columns."""

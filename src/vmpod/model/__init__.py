@@ -1,0 +1,1 @@
+"""Pure Kubernetes semantics: selectors, quantities, patches, conditions, tables. No I/O."""

@@ -1,0 +1,1 @@
+"""Observed host state to object status, pure."""

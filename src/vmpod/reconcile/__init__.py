@@ -1,0 +1,1 @@
+"""The loop, written once: queue, gather, plan, apply, status."""
