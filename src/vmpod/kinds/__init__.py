@@ -1,0 +1,103 @@
+"""What each kind is: one file per kind, one line per kind in the tuple KINDS."""
+
+from __future__ import annotations
+
+from vmpod.kinds.cdi import CDI
+from vmpod.kinds.cdiconfig import CDICONFIG
+from vmpod.kinds.configmap import CONFIGMAP
+from vmpod.kinds.datavolume import DATAVOLUME
+from vmpod.kinds.deployment import DEPLOYMENT
+from vmpod.kinds.endpoints import ENDPOINTS
+from vmpod.kinds.endpointslice import ENDPOINTSLICE
+from vmpod.kinds.event import EVENT
+from vmpod.kinds.kind import Kind
+from vmpod.kinds.kubevirt import KUBEVIRT
+from vmpod.kinds.lease import LEASE
+from vmpod.kinds.namespace import NAMESPACE
+from vmpod.kinds.node import NODE
+from vmpod.kinds.persistentvolume import PERSISTENTVOLUME
+from vmpod.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
+from vmpod.kinds.pod import POD
+from vmpod.kinds.replicaset import REPLICASET
+from vmpod.kinds.secret import SECRET
+from vmpod.kinds.service import SERVICE
+from vmpod.kinds.serviceaccount import SERVICEACCOUNT
+from vmpod.kinds.storageclass import STORAGECLASS
+from vmpod.kinds.virtualmachine import VIRTUALMACHINE
+from vmpod.kinds.virtualmachineinstance import VIRTUALMACHINEINSTANCE
+from vmpod.model.meta import Object
+
+KINDS: tuple[Kind, ...] = (
+    NAMESPACE,
+    NODE,
+    POD,
+    SERVICE,
+    ENDPOINTS,
+    ENDPOINTSLICE,
+    CONFIGMAP,
+    SECRET,
+    SERVICEACCOUNT,
+    PERSISTENTVOLUMECLAIM,
+    PERSISTENTVOLUME,
+    STORAGECLASS,
+    EVENT,
+    DEPLOYMENT,
+    REPLICASET,
+    LEASE,
+    VIRTUALMACHINE,
+    VIRTUALMACHINEINSTANCE,
+    DATAVOLUME,
+    KUBEVIRT,
+    CDI,
+    CDICONFIG,
+)
+
+_BY_PLURAL = {(kind.group, version, kind.plural): kind for kind in KINDS for version in kind.versions}
+_BY_KIND = {(kind.group, version, kind.kind): kind for kind in KINDS for version in kind.versions}
+
+
+def find(group: str, version: str, plural: str) -> Kind | None:
+    """The kind served at /apis/GROUP/VERSION/PLURAL (group "" for /api)."""
+    return _BY_PLURAL.get((group, version, plural))
+
+
+def for_kind(api_version: str, kind: str) -> Kind | None:
+    """The kind named by an object's `apiVersion` and `kind`, in any served version."""
+    group, _, version = api_version.rpartition("/")
+    return _BY_KIND.get((group, version, kind))
+
+
+def for_object(obj: Object) -> Kind | None:
+    """The kind that an object says it is."""
+    return for_kind(str(obj.get("apiVersion") or ""), str(obj.get("kind") or ""))
+
+
+__all__ = [
+    "CDI",
+    "CDICONFIG",
+    "CONFIGMAP",
+    "DATAVOLUME",
+    "DEPLOYMENT",
+    "ENDPOINTS",
+    "ENDPOINTSLICE",
+    "EVENT",
+    "KINDS",
+    "KUBEVIRT",
+    "LEASE",
+    "NAMESPACE",
+    "NODE",
+    "PERSISTENTVOLUME",
+    "PERSISTENTVOLUMECLAIM",
+    "POD",
+    "REPLICASET",
+    "SECRET",
+    "SERVICE",
+    "SERVICEACCOUNT",
+    "STORAGECLASS",
+    "VIRTUALMACHINE",
+    "VIRTUALMACHINEINSTANCE",
+    "Kind",
+    "find",
+    "for_kind",
+    "for_object",
+]

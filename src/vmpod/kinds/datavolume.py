@@ -1,0 +1,140 @@
+"""DataVolume (CDI)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from vmpod.kinds.kind import Kind, all_of
+from vmpod.kinds.parts.cells import cell
+from vmpod.kinds.parts.claims import access_mode_errors, storage_errors, storage_request
+from vmpod.kinds.parts.metadata import metadata_rules
+from vmpod.kinds.parts.pod_defaults import canonical_resources
+from vmpod.kinds.parts.reading import dig, mapping, section, set_keys, text
+from vmpod.kinds.parts.support import ACTED, BLOCKS, Tree, unsupported
+from vmpod.model.meta import Object
+from vmpod.model.status import FieldError, refused, required, wrong
+from vmpod.model.table import AGE, NAME
+
+EXTERNAL = "Data volume should have either Source or SourceRef, or be externally populated"
+SOURCES = ("http", "registry", "blank", "upload", "pvc", "s3", "gcs", "imageio", "vddk", "snapshot")
+_SIZED_BY_SOURCE = ("pvc", "snapshot")
+_FROM: Tree = {"url": ACTED, "secretRef": ACTED, "certConfigMap": ACTED}
+_SPEC: Tree = {
+    "contentType": ACTED, "pvc": ACTED, "storage": ACTED, "preallocation": ACTED,
+    "source": {
+        **dict.fromkeys(SOURCES, BLOCKS),
+        "registry": {**_FROM, "certConfigMap": BLOCKS, "pullMethod": ACTED, "imageStream": BLOCKS, "platform": BLOCKS},
+        "http": {**_FROM, "checksum": ACTED, "extraHeaders": BLOCKS, "secretExtraHeaders": BLOCKS},
+        "blank": ACTED,
+    },
+    "sourceRef": BLOCKS,
+}
+
+
+def default(obj: Object) -> Object:
+    """No constants; quantities as the API server writes them back."""
+    for key in ("pvc", "storage"):
+        canonical_resources(dig(section(obj, "spec"), key).get("resources"))
+    return obj
+
+
+def _rules(new: Object, old: Object | None) -> list[FieldError]:
+    """CDI's datavolume-validate webhook."""
+    spec = mapping(new.get("spec"))
+    if old is not None:
+        return [] if spec == mapping(old.get("spec")) else [refused("spec", "Cannot update DataVolume Spec")]
+    return [*_storage_errors(spec), *_source_errors(spec)]
+
+
+def _storage_errors(spec: Object) -> Iterator[FieldError]:
+    """A place to put the content into, and how large it is unless the source says so."""
+    given = set_keys(spec, ("pvc", "storage"))
+    if not given:
+        yield required("spec.PVC", "Missing Data volume PVC")
+        return
+    if len(given) > 1:
+        yield wrong("spec", given, "Duplicate storage definition, both target storage and target pvc defined")
+        return
+    claim, path = mapping(spec[given[0]]), f"spec.{given[0]}"
+    size, modes = dig(claim, "resources", "requests").get("storage"), claim.get("accessModes")
+    if size is None and not set_keys(mapping(spec.get("source")), _SIZED_BY_SOURCE) and not spec.get("sourceRef"):
+        yield wrong(f"{path}.resources.requests.size", "", "PVC size is missing")
+    elif size is not None and storage_request(claim) is not None and (storage_request(claim) or 0) <= 0:
+        yield wrong(f"{path}.resources.requests.size", size, "PVC size can't be equal or less than zero")
+    elif size is not None:
+        yield from storage_errors(claim, path)
+    if isinstance(modes, list) and modes:
+        yield from access_mode_errors(modes, f"{path}.accessModes")
+    elif given[0] == "pvc":
+        yield required("spec.pvc.accessModes", "at least 1 access mode is required")
+
+
+def _source_errors(spec: Object) -> Iterator[FieldError]:
+    content = text(spec, "contentType")
+    if content not in ("", "kubevirt", "archive"):
+        yield wrong("spec.contentType", content, "ContentType not one of: kubevirt, archive")
+    source = spec.get("source")
+    if (source is None) == (spec.get("sourceRef") is None):
+        yield wrong("spec.source", source, EXTERNAL)
+        return
+    given = set_keys(mapping(source), SOURCES)
+    if source is not None and len(given) != 1:
+        yield wrong("spec.source", given, "Multiple Data volume sources" if given else "Missing Data volume source")
+    for key in given:
+        yield from _one_source(key, mapping(mapping(source)[key]), f"spec.source.{key}", content)
+
+
+def _one_source(kind: str, source: Object, path: str, content: str) -> Iterator[FieldError]:
+    match kind:
+        case "http":
+            yield from _url_errors(text(source, "url"), f"{path}.url", ("http", "https"))
+        case "registry":
+            yield from _registry_errors(source, path, content)
+        case "blank" if content == "archive":
+            yield wrong("spec.contentType", content, "SourceType cannot be blank and the contentType be archive")
+        case "pvc" if not (source.get("name") and source.get("namespace")):
+            yield wrong(path, source, "PVC source must have a name and a namespace")
+
+
+def _registry_errors(source: Object, path: str, content: str) -> Iterator[FieldError]:
+    url, stream, method = text(source, "url"), text(source, "imageStream"), text(source, "pullMethod")
+    if not url and not stream:
+        yield wrong(path, source, "source registry requires either url or imageStream")
+    if url and stream:
+        yield wrong(path, source, "source registry should have either url or imageStream, not both")
+    if url:
+        yield from _url_errors(url, f"{path}.url", ("docker", "oci-archive"))
+    if method not in ("", "pod", "node"):
+        yield wrong(f"{path}.pullMethod", method, f'ImportMethod {method} is neither pod, node or ""')
+    if stream and method != "node":
+        told = "importing from an imageStream is supported only with pullMethod node"
+        yield wrong(f"{path}.imageStream", stream, told)
+    if content == "archive":
+        yield wrong("spec.contentType", content, "ContentType must be kubevirt when Source is Registry")
+
+
+def _url_errors(url: str, path: str, schemes: tuple[str, ...]) -> Iterator[FieldError]:
+    if not url:
+        yield wrong(path, url, "source URL is empty")
+    elif urlsplit(url).scheme not in schemes:
+        yield wrong(path, url, f"Invalid source URL scheme: {url}, must be one of {', '.join(schemes)}")
+
+
+DATAVOLUME = Kind(
+    "cdi.kubevirt.io", "v1beta1", "DataVolume", "datavolumes", True,
+    short_names=("dv", "dvs"),
+    categories=("all",),
+    columns=(
+        NAME,
+        cell("Phase", lambda obj: dig(obj, "status").get("phase")),
+        cell("Progress", lambda obj: dig(obj, "status").get("progress")),
+        cell("Restarts", lambda obj: dig(obj, "status").get("restartCount"), "integer"),
+        AGE,
+    ),
+    default=default,
+    validate=all_of(metadata_rules(), _rules),
+    warnings=lambda obj: list(unsupported(obj.get("spec"), _SPEC, "spec")),
+    subresources=frozenset({"status"}),
+    has_generation=True,
+)

@@ -1,0 +1,94 @@
+"""The fields of a machine spec that this release acts on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmpod.kinds.parts.support import ACTED, BLOCKS, Tree, unsupported
+from vmpod.model.meta import Object
+
+_ON: frozenset[Any] = frozenset({True})
+_OFF: frozenset[Any] = frozenset({False})
+_PROBE: Tree = {
+    "httpGet": ACTED, "tcpSocket": ACTED, "exec": ACTED, "guestAgentPing": ACTED, "initialDelaySeconds": ACTED,
+    "timeoutSeconds": ACTED, "periodSeconds": ACTED, "successThreshold": ACTED, "failureThreshold": ACTED,
+}
+_DISK: Tree = {
+    "name": ACTED, "bootOrder": ACTED, "serial": ACTED, "cache": ACTED, "io": ACTED, "shareable": ACTED,
+    "blockSize": {"custom": ACTED},
+    "disk": {"bus": ACTED, "readonly": ACTED},
+    "lun": {"bus": ACTED, "readonly": ACTED, "reservation": _OFF},
+    "cdrom": {"bus": ACTED, "readonly": ACTED, "tray": frozenset({"closed"})},
+}
+_INTERFACE: Tree = {
+    "name": ACTED, "masquerade": ACTED, "bridge": ACTED, "macAddress": ACTED, "model": ACTED, "ports": ACTED,
+    "bootOrder": ACTED, "state": frozenset({"up", ""}),
+    "sriov": BLOCKS, "passt": BLOCKS, "passtBinding": BLOCKS, "slirp": BLOCKS, "macvtap": BLOCKS, "binding": BLOCKS,
+}
+_DEVICES: Tree = {
+    "disks": _DISK,
+    "interfaces": _INTERFACE,
+    "rng": ACTED, "inputs": ACTED, "panicDevices": ACTED, "sound": ACTED,
+    "watchdog": {"name": ACTED, "i6300esb": ACTED},
+    "blockMultiQueue": ACTED,
+    "autoattachPodInterface": ACTED, "autoattachSerialConsole": ACTED, "autoattachGraphicsDevice": ACTED,
+    "autoattachMemBalloon": ACTED,
+    "autoattachInputDevice": _OFF, "autoattachVSOCK": _OFF, "logSerialConsole": _ON,
+    "disableHotplug": ACTED,  # nothing is plugged in while a machine runs
+    "gpus": BLOCKS, "hostDevices": BLOCKS, "filesystems": BLOCKS,
+}
+_DOMAIN: Tree = {
+    "cpu": {"sockets": ACTED, "cores": ACTED, "threads": ACTED, "model": ACTED, "features": ACTED},
+    "memory": {"guest": ACTED},
+    "resources": {
+        "requests": {"cpu": ACTED, "memory": ACTED}, "limits": {"cpu": ACTED, "memory": ACTED},
+        "overcommitGuestOverhead": ACTED,
+    },
+    "machine": {"type": ACTED},
+    "firmware": {
+        "uuid": ACTED, "serial": ACTED, "kernelBoot": BLOCKS,
+        "bootloader": {"bios": {"useSerial": _OFF}, "efi": {"secureBoot": ACTED, "persistent": _OFF}},
+    },
+    "features": {"acpi": ACTED, "smm": ACTED, "apic": {"enabled": _ON}},
+    "clock": {"utc": {}, "timezone": ACTED},
+    "chassis": {"sku": ACTED},
+    "rebootPolicy": ACTED,
+    "launchSecurity": BLOCKS,
+    "devices": _DEVICES,
+}
+_VOLUME: Tree = {
+    "name": ACTED,
+    "containerDisk": ACTED,
+    "persistentVolumeClaim": {"claimName": ACTED, "readOnly": ACTED},
+    "dataVolume": {"name": ACTED},
+    "ephemeral": ACTED,
+    "hostDisk": {"path": ACTED, "type": ACTED, "capacity": ACTED},
+    "emptyDisk": ACTED,
+    "cloudInitNoCloud": ACTED, "cloudInitConfigDrive": ACTED,
+    "configMap": ACTED, "secret": ACTED,
+}
+_MACHINE: Tree = {
+    "architecture": ACTED,
+    "domain": _DOMAIN,
+    "volumes": _VOLUME,
+    "networks": {"name": ACTED, "pod": {"vmNetworkCIDR": ACTED}, "multus": BLOCKS, "resourceClaim": BLOCKS},
+    "accessCredentials": {
+        "sshPublicKey": {"source": ACTED, "propagationMethod": {"noCloud": ACTED, "configDrive": ACTED}},
+    },
+    "nodeSelector": ACTED, "affinity": ACTED, "tolerations": ACTED,
+    # On one machine nothing is spread; the scheduler tells about it in an event. Nothing is preempted either.
+    "topologySpreadConstraints": ACTED, "priorityClassName": ACTED,
+    "hostname": ACTED, "subdomain": ACTED,
+    "startStrategy": ACTED,
+    "terminationGracePeriodSeconds": ACTED,
+    "evictionStrategy": frozenset({"None", ""}),
+    "dnsPolicy": frozenset({"ClusterFirst", ""}),
+    "schedulerName": frozenset({"default-scheduler", ""}),
+    "readinessProbe": _PROBE,
+    "livenessProbe": _PROBE,
+}
+
+
+def machine_warnings(spec: Object, path: str) -> list[str]:
+    """What a machine asks for in vain, by path."""
+    return list(unsupported(spec, _MACHINE, path))

@@ -1,0 +1,77 @@
+"""DataVolume: CDI's rules, warnings, cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vmpod.kinds import DATAVOLUME
+from vmpod.model.meta import Object
+
+from .objects import faults, header, line
+
+SIZE: Object = {"resources": {"requests": {"storage": "1Gi"}}}
+CLAIM: Object = SIZE | {"accessModes": ["ReadWriteOnce"]}
+
+
+def volume(**spec: Any) -> Object:
+    base: Object = {"source": {"http": {"url": "http://a/b.qcow2"}}, "storage": SIZE}
+    meta = {"name": "d", "namespace": "default"}
+    return {"apiVersion": "cdi.kubevirt.io/v1beta1", "kind": "DataVolume", "metadata": meta, "spec": base | spec}
+
+
+@pytest.mark.parametrize("spec", [
+    {}, {"pvc": CLAIM, "storage": None}, {"source": {"blank": {}}}, {"source": {"upload": {}}},
+    {"source": {"registry": {"url": "docker://a/b:1", "pullMethod": "node"}}},
+    {"source": {"pvc": {"name": "a", "namespace": "b"}}, "storage": {}},
+    {"source": None, "sourceRef": {"kind": "DataSource", "name": "a"}, "storage": {}},
+])
+def test_right(spec: Object) -> None:
+    assert faults(DATAVOLUME, volume(**spec)) == []
+
+
+@pytest.mark.parametrize(("spec", "told"), [
+    ({"storage": None}, "spec.PVC: Required value: Missing Data volume PVC"),
+    ({"pvc": CLAIM}, 'spec: Invalid value: ["pvc","storage"]: Duplicate storage definition, both target storage and target '
+     "pvc defined"),
+    ({"storage": {}}, 'spec.storage.resources.requests.size: Invalid value: "": PVC size is missing'),
+    ({"storage": {"resources": {"requests": {"storage": "0"}}}},
+     "spec.storage.resources.requests.size: Invalid value: \"0\": PVC size can't be equal or less than zero"),
+    ({"storage": None, "pvc": SIZE}, "spec.pvc.accessModes: Required value: at least 1 access mode is required"),
+    ({"source": None}, "spec.source: Invalid value: null: Data volume should have either Source or SourceRef, or be "
+     "externally populated"),
+    ({"source": {}}, "spec.source: Invalid value: []: Missing Data volume source"),
+    ({"source": {"blank": {}, "upload": {}}}, 'spec.source: Invalid value: ["blank","upload"]: Multiple Data volume sources'),
+    ({"source": {"http": {}}}, 'spec.source.http.url: Invalid value: "": source URL is empty'),
+    ({"source": {"registry": {"url": "a/b:1"}}}, 'spec.source.registry.url: Invalid value: "a/b:1": Invalid source URL '
+     "scheme: a/b:1, must be one of docker, oci-archive"),
+    ({"source": {"registry": {"url": "docker://a", "pullMethod": "x"}}},
+     'spec.source.registry.pullMethod: Invalid value: "x": ImportMethod x is neither pod, node or ""'),
+    ({"contentType": "x"}, 'spec.contentType: Invalid value: "x": ContentType not one of: kubevirt, archive'),
+])
+def test_wrong(spec: Object, told: str) -> None:
+    assert told in faults(DATAVOLUME, volume(**spec))
+
+
+def test_spec_is_immutable() -> None:
+    old = volume()
+    assert faults(DATAVOLUME, volume(), old) == []
+    assert faults(DATAVOLUME, volume(source={"blank": {}}), old) == ["spec: Forbidden: Cannot update DataVolume Spec"]
+
+
+def test_warnings() -> None:
+    assert DATAVOLUME.warnings(volume()) == []
+    assert DATAVOLUME.warnings(volume(source={"s3": {"url": "a"}}, checkpoints=[{}], priorityClassName="x")) == [
+        "spec.source.s3: not supported yet, nothing starts with it",
+        "spec.checkpoints: not supported yet, ignored",
+        "spec.priorityClassName: not supported yet, ignored",
+    ]
+
+
+def test_line() -> None:
+    assert header(DATAVOLUME) == "NAME PHASE PROGRESS RESTARTS AGE"
+    obj = volume()
+    assert line(DATAVOLUME, obj, "2026-01-01T00:00:00Z") == ["d", None, None, None, "<unknown>"]
+    obj["status"] = {"phase": "Succeeded", "progress": "100.0%", "restartCount": 1}
+    assert line(DATAVOLUME, obj, "2026-01-01T00:00:00Z") == ["d", "Succeeded", "100.0%", 1, "<unknown>"]
