@@ -1,0 +1,196 @@
+"""subresources.kubevirt.io, VirtualMachineInstance: consoles, ports, and questions to the running guest."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+
+from vmpod.api import sockets
+from vmpod.api.call import Call
+from vmpod.api.discovery import version_info
+from vmpod.api.representation import body_response
+from vmpod.api.sockets import PLAIN, Tunnel
+from vmpod.api.streams import StreamRef
+from vmpod.api.subresources.virtualmachines import read_options
+from vmpod.client.inprocess import Response
+from vmpod.kinds import VIRTUALMACHINEINSTANCE
+from vmpod.model import conditions, meta, status
+from vmpod.model.meta import Object
+
+NOT_RUNNING: Final = "VMI is not running"
+_NO_AGENT: Final = "VMI does not have guest agent connected"
+_LISTS: Final = {
+    "guestosinfo": "VirtualMachineInstanceGuestAgentInfo",
+    "userlist": "VirtualMachineInstanceGuestOSUserList",
+    "filesystemlist": "VirtualMachineInstanceFileSystemList",
+}
+
+
+def _machine(call: Call) -> Object:
+    call = call.about(VIRTUALMACHINEINSTANCE, call.namespace, call.name)
+    machine: Object = orjson.loads(call.current().value)
+    return machine
+
+
+def _is_running(machine: Object) -> bool:
+    return bool(meta.get(machine, "status", "phase") == "Running")
+
+
+def _has(machine: Object, condition: str) -> bool:
+    return conditions.is_true(meta.get(machine, "status", "conditions", default=[]), condition)
+
+
+def _refused(call: Call, why: str) -> status.ApiError:
+    """409; KubeVirt names the resource in the singular."""
+    return status.conflict("virtualmachineinstance.kubevirt.io", call.name, why)
+
+
+def _check_connectable(call: Call, machine: Object) -> None:
+    """virtctl tries again on 400 and on nothing else: a machine that is still coming up answers 400."""
+    if meta.get(machine, "status", "phase") == "Failed":
+        raise _refused(call, "VMI is in failed status")
+    if not _is_running(machine):
+        raise status.bad_request(NOT_RUNNING)
+
+
+async def console(call: Call) -> Tunnel:
+    """GET …/console: the first serial port."""
+    machine = _machine(call)
+    if meta.get(machine, "spec", "domain", "devices", "autoattachSerialConsole") is False:
+        raise status.bad_request("No serial consoles are present.")
+    return await _connect(call, machine, "console", {})
+
+
+async def vnc(call: Call) -> Tunnel:
+    """GET …/vnc: RFB."""
+    machine = _machine(call)
+    _check_graphics(machine)
+    return await _connect(call, machine, "vnc", {"preserveSession": call.flag("preserveSession")})
+
+
+def _check_graphics(machine: Object) -> None:
+    if meta.get(machine, "spec", "domain", "devices", "autoattachGraphicsDevice") is False:
+        raise status.bad_request("No graphics devices are present.")
+
+
+async def portforward(call: Call) -> Tunnel:
+    """GET …/portforward/PORT[/PROTOCOL], of a VMI or of the VM with its name."""
+    port = call.rest[0] if call.rest else ""
+    protocol = call.rest[1].lower() if len(call.rest) > 1 else "tcp"
+    if not (port.isdecimal() and 0 < int(port) < 65536):
+        raise status.bad_request(f"port {status.quote(port)} is not valid")
+    if protocol not in ("tcp", "udp"):
+        raise status.bad_request(f"protocol {status.quote(protocol)} is not supported: use tcp or udp")
+    machine = _machine(call)
+    if _has(machine, "Paused"):
+        raise _refused(call, "VMI is paused")
+    return await _connect(call, machine, "portforward", {"port": int(port), "protocol": protocol})
+
+
+async def _connect(call: Call, machine: Object, verb: str, params: dict[str, Any]) -> Tunnel:
+    _check_connectable(call, machine)
+    protocol = sockets.choose_protocol(call, (PLAIN,))
+    return sockets.plain(await call.backend.streams.open(_ref(call), verb, params), protocol)
+
+
+def _ref(call: Call) -> StreamRef:
+    return StreamRef("virtualmachineinstances", call.namespace, call.name)
+
+
+async def pause(call: Call) -> Response:
+    """PUT …/pause."""
+    machine = _machine(call)
+    if not _is_running(machine):
+        raise _refused(call, NOT_RUNNING)
+    if meta.get(machine, "spec", "livenessProbe"):
+        why = "Pausing VMIs with LivenessProbe is currently not supported"
+        raise status.forbidden("virtualmachineinstance.kubevirt.io", call.name, why)
+    if _has(machine, "Paused"):
+        raise _refused(call, "VMI is already paused")
+    return await _told(call, "pause")
+
+
+async def unpause(call: Call) -> Response:
+    """PUT …/unpause."""
+    machine = _machine(call)
+    if not _is_running(machine):
+        raise _refused(call, NOT_RUNNING)
+    if not _has(machine, "Paused"):
+        raise _refused(call, "VMI is not paused")
+    return await _told(call, "unpause")
+
+
+async def softreboot(call: Call) -> Response:
+    """PUT …/softreboot: ask the guest, by its agent or ACPI."""
+    machine = _machine(call)
+    if not _is_running(machine):
+        raise _refused(call, NOT_RUNNING)
+    if _has(machine, "Paused"):
+        raise _refused(call, "VMI is paused")
+    return await _told(call, "softreboot")
+
+
+async def reset(call: Call) -> Response:
+    """PUT …/reset: the machine's reset button."""
+    if not _is_running(_machine(call)):
+        raise _refused(call, NOT_RUNNING)
+    return await _told(call, "reset")
+
+
+def told_to_agent(verb: str) -> Callable[[Call], Awaitable[Response]]:
+    """PUT …/freeze, …/unfreeze: done by the guest's agent."""
+
+    async def endpoint(call: Call) -> Response:
+        _check_agent(call, _machine(call))
+        return await _told(call, verb)
+
+    return endpoint
+
+
+def _check_agent(call: Call, machine: Object) -> None:
+    if not _is_running(machine):
+        raise _refused(call, NOT_RUNNING)
+    if not _has(machine, "AgentConnected"):
+        raise _refused(call, _NO_AGENT)
+
+
+async def _told(call: Call, verb: str) -> Response:
+    options = read_options(call)
+    if not options.get("dryRun"):
+        await call.backend.streams.ask(_ref(call), verb, options)
+    return Response(200)
+
+
+def asked_of_agent(verb: str) -> Callable[[Call], Awaitable[Response]]:
+    """GET …/guestosinfo, …/userlist, …/filesystemlist: answered by the guest's agent."""
+
+    async def endpoint(call: Call) -> Response:
+        _check_agent(call, _machine(call))
+        found = await call.backend.streams.ask(_ref(call), verb, {})
+        return body_response(call, {"kind": _LISTS[verb], "apiVersion": "kubevirt.io/v1", **found})
+
+    return endpoint
+
+
+async def screenshot(call: Call) -> Response:
+    """GET …/vnc/screenshot: a PNG."""
+    machine = _machine(call)
+    _check_graphics(machine)
+    _check_connectable(call, machine)
+    found = await call.backend.streams.ask(_ref(call), "screenshot", {"moveCursor": call.flag("moveCursor")})
+    data = found["data"]
+    picture = data if isinstance(data, bytes) else base64.b64decode(data)
+    return Response(200, {"content-type": str(found.get("contentType") or "image/png")}, picture)
+
+
+async def version(call: Call) -> Response:
+    """GET /apis/subresources.kubevirt.io/VERSION/version: the KubeVirt release whose behaviour we follow."""
+    return body_response(call, version_info(call.backend.config.kubevirt_version))
+
+
+async def healthz(call: Call) -> Response:
+    """GET /apis/subresources.kubevirt.io/VERSION/healthz."""
+    return body_response(call, {"apiserver": {"connectivity": "ok"}})
