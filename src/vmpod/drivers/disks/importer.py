@@ -1,0 +1,202 @@
+"""Bring an image in: a process of its own, `python -m vmpod.drivers.disks.importer JSON`.
+
+It reads one job (see `Job`) from its first argument (with a second, the process that it must not outlive, standard
+input brings what the source wants to know of us), prints one JSON object a line with the progress, and at the end
+either `{"base": SHA256, "virtual_bytes": N}` or `{"problem": {"what", "why", "fix", "reason"}}`. The product is
+a qcow2 in the folder of bases, named by the SHA-256 of its content, read-only; half-made files lie in a staging
+folder that this process removes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmpod.base import proc
+from vmpod.base.errors import Problem
+from vmpod.drivers.disks import fetch, formats
+from vmpod.drivers.disks.inspect import check, inspect
+from vmpod.drivers.images import layout
+
+_CHUNK = 1 << 20
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to bring in: `kind` file (path), http (URL) or layout (folder of an OCI layout, with `inner` path)."""
+
+    kind: str
+    source: str
+    bases: str
+    staging: str
+    inner: str = ""
+    checksum: str = ""  # "sha256:…" of the file as fetched
+    name: str = ""  # what people call the source, for messages
+
+
+@dataclass(frozen=True)
+class Base:
+    """A finished base image."""
+
+    sha256: str
+    virtual_bytes: int
+
+
+def run(job: Job, access: fetch.Access = fetch.Access()) -> Base:
+    """Do the whole job. Raises Problem, in which the source is called by its name; leaves nothing half-made."""
+    what = f"import {job.name or job.source}"
+    Path(job.staging).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="import-", dir=job.staging))
+    try:
+        return _import(job, folder, what, access)
+    except Problem as problem:
+        raise _renamed(problem, folder, job.name or job.source) from None
+    except OSError as error:
+        raise no_room(what, error, job.bases) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _renamed(problem: Problem, folder: Path, name: str) -> Problem:
+    """The problem of a file in our folder, told as one of what it was made from."""
+    files = re.compile(re.escape(str(folder)) + r"/(download|unpacked|disk)\b")
+    what, why, fix = (files.sub(lambda _: name, text) for text in (problem.what, problem.why, problem.fix))
+    return Problem(what, why, fix, problem.reason)
+
+
+def no_room(what: str, error: OSError, folder: str) -> Problem:
+    """The Problem of a failed read or write, with the fix for a full disk."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Problem(what, f"no space is left on the disk of {folder}", f"df -h {folder}", "NoSpace")
+    return Problem(what, f"{error.strerror or error} ({error.filename})", "", "Failed")
+
+
+def _import(job: Job, folder: Path, what: str, access: fetch.Access) -> Base:
+    path = fetch.unpack(_local_file(job, folder, access), folder)
+    info = asyncio.run(_looked_at(path))
+    made = folder / "disk.qcow2"
+    if info.format == "qcow2":
+        _copy(path, made, owned=path.parent == folder)
+    else:
+        say({"phase": "convert"})
+        argv = ["qemu-img", "convert", "-f", info.format, "-O", "qcow2", str(path), str(made)]
+        asyncio.run(_convert(argv, what, job.bases))
+    return Base(_keep(made, Path(job.bases)), info.virtual_bytes)
+
+
+async def _looked_at(path: Path) -> Any:
+    info = await inspect(path)
+    await check(path, info.format)
+    return info
+
+
+async def _convert(argv: list[str], what: str, bases: str) -> None:
+    done = await proc.run(argv, what=what, check=False, timeout_s=4 * 3600)
+    if b"No space left" in done.err:
+        raise no_room(what, OSError(errno.ENOSPC, "no space"), bases)
+    if done.code != 0:
+        raise proc.failure(what, done)
+
+
+def _local_file(job: Job, folder: Path, access: fetch.Access) -> Path:
+    """The image as a file here: fetched, taken out of a container image, or where it already lies."""
+    if job.kind == "layout":
+        target = folder / "disk"
+        layout.copy_disk(Path(job.source), target, path=job.inner, image=job.name)
+        return target
+    if job.kind == "http":
+        return fetch.download(job.source, folder / "download", checksum=job.checksum, progress=say, access=access)
+    return _existing(Path(job.source))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        why = "there is no such file" if not path.exists() else "it is not a file"
+        raise Problem(f"import {path}", why, f"ls -l {path.parent}", "Missing")
+    return path
+
+
+def _copy(source: Path, target: Path, *, owned: bool) -> None:
+    if owned:
+        source.replace(target)
+        return
+    total, done = max(1, source.stat().st_size), 0
+    fetch.check_room(f"import {source}", target.parent, total)
+    with source.open("rb") as read, target.open("wb") as out:
+        while block := read.read(_CHUNK):
+            out.write(block)
+            done += len(block)
+            if done % (64 * _CHUNK) < _CHUNK:
+                say({"phase": "copy", "percent": round(100 * done / total, 2)})
+
+
+def _keep(made: Path, bases: Path) -> str:
+    """Move a finished image to its place, where its content names it."""
+    digest = hashlib.sha256()
+    with made.open("rb") as file:
+        while block := file.read(_CHUNK):
+            digest.update(block)
+        os.fsync(file.fileno())
+    if formats.backing_name(made):
+        raise Problem(f"keep {made}", "it refers to another file", reason="ForeignFile")
+    made.chmod(0o444)
+    bases.mkdir(parents=True, exist_ok=True)
+    made.replace(bases / f"{digest.hexdigest()}.qcow2")
+    return digest.hexdigest()
+
+
+def say(line: dict[str, Any]) -> None:
+    """One line to whoever reads our progress."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def end_with(parent: int, staging: Path) -> None:
+    """See to it that this process ends when its parent does, however that comes about, and leaves nothing in `staging`.
+
+    An exception raised by the signal could be lost on its way; so the end is here, for our own programs too.
+    """
+
+    def leave(*_: object) -> None:
+        for left in staging.glob("*"):
+            shutil.rmtree(left, ignore_errors=True)
+        if os.getpgid(0) == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, leave)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before we could ask
+        leave()
+
+
+def main() -> None:
+    """The process: one job in, lines out; the exit code is 0 only with a finished base."""
+    job = Job(**json.loads(sys.argv[1]))
+    access = fetch.Access()
+    if len(sys.argv) > 2:
+        end_with(int(sys.argv[2]), Path(job.staging))
+        access = fetch.Access(**json.loads(sys.stdin.read() or "{}"))  # not an argument: all may read those
+    try:
+        base = run(job, access)
+    except Problem as problem:
+        say({"problem": {"what": problem.what, "why": problem.why, "fix": problem.fix, "reason": problem.reason}})
+        sys.exit(1)
+    say({"base": base.sha256, "virtual_bytes": base.virtual_bytes})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What `qemu-img` tells of an image whose format is already known to be harmless."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmpod.base import proc
+from vmpod.base.errors import Problem
+from vmpod.drivers.disks import formats
+
+_CORRUPT = (2, 3)  # qemu-img check: 2 the image is corrupt, 3 it only leaks clusters
+_CHECKED = ("qcow2", "vdi", "vhdx", "vmdk")
+
+
+@dataclass(frozen=True)
+class DiskInfo:
+    """An image: QEMU's format name, the size the guest sees and the room it takes, in bytes."""
+
+    format: str
+    virtual_bytes: int
+    actual_bytes: int
+
+
+async def inspect(path: Path) -> DiskInfo:
+    """Look at an image. Raises Problem when it is missing, damaged, of no known format or names other files."""
+    found = formats.detect(path)
+    argv = ["qemu-img", "info", "--output=json", "-f", found, str(path)]
+    done = await proc.run(argv, what=f"use the image {path}", check=False)
+    if done.code != 0:
+        raise damaged(path, done.err.decode(errors="replace").strip())
+    seen = json.loads(done.out)
+    return DiskInfo(found, int(seen["virtual-size"]), int(seen.get("actual-size") or 0))
+
+
+async def check(path: Path, found: str) -> None:
+    """Raise Problem when the image's own tables point outside the file, as they do after a broken download."""
+    if found not in _CHECKED:
+        return
+    argv = ["qemu-img", "check", "-q", "-f", found, str(path)]
+    done = await proc.run(argv, what=f"check the image {path}", check=False, timeout_s=1800)
+    if done.code in _CORRUPT[:1] or b"beyond" in done.err or b"outside" in done.err or b"end of the file" in done.err:
+        raise damaged(path, done.err.decode(errors="replace").strip().splitlines()[0] if done.err else "")
+
+
+def damaged(path: Path, said: str) -> Problem:
+    """The Problem of an image that is cut off or broken."""
+    why = f"the image is truncated or damaged ({said})" if said else "the image is truncated or damaged"
+    return Problem(f"use the image {path}", why, f"copy it again and compare: sha256sum {path}", "Damaged")

@@ -1,0 +1,180 @@
+"""What is attached: one record per pod in the home, so that a new engine knows every address again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from vmpod.base.errors import Problem
+from vmpod.drivers.net.config import NetworkConfig
+
+GUEST_BRIDGE = "k6t-eth0"  # KubeVirt's names inside a launcher pod: tools that look into one expect them
+TAP = "tap0"
+_RESERVED = 16  # the first addresses of the pod range stay free: .1 is the gateway
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+
+
+@dataclass(frozen=True)
+class MachineNic:
+    """The network card a guest sees on the pod network.
+
+    `binding` is `masquerade` (the guest has an address of its own behind the pod's) or `bridge` (the guest takes
+    over the pod's address). `ports` limits what masquerade lets in, as (protocol, port); none means everything.
+    `uid` owns the tap device. `hostname` and `search` go to the guest by DHCP.
+    """
+
+    binding: str = "masquerade"
+    mac: str = ""
+    guest_cidr: str = "10.0.2.0/24"
+    ports: tuple[tuple[str, int], ...] = ()
+    model: str = "virtio"
+    uid: int = 107
+    hostname: str = ""
+    search: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A pod on the network. `tap`, `guest_ip` and `guest_mac` are empty for a pod without a machine."""
+
+    pod_uid: str
+    netns: str
+    netns_path: str
+    ip: str
+    mac: str
+    gateway: str
+    device: str = ""
+    mtu: int = 1500
+    tap: str | None = None
+    guest_ip: str = ""
+    guest_mac: str = ""
+    nic: MachineNic | None = None
+
+
+def describe(uid: str, ip: str, config: NetworkConfig, *, mtu: int, nic: MachineNic | None) -> Attachment:
+    """The attachment that an address and a machine's card make. Raises Problem on a card that cannot be."""
+    netns = f"vmpod-{config.home_id}-{_short(uid)}"
+    index = int(IPv4Address(ip)) - int(config.pods.network_address)
+    attachment = Attachment(
+        pod_uid=uid, netns=netns, netns_path=f"/run/netns/{netns}", ip=ip, mac=mac_of(ip), gateway=config.gateway,
+        device=f"v{config.home_id[:8]}{index:x}", mtu=mtu,
+    )  # fmt: skip
+    return _with_machine(attachment, nic) if nic else attachment
+
+
+def _with_machine(attachment: Attachment, nic: MachineNic) -> Attachment:
+    given = check_mac(nic.mac)
+    if nic.binding == "bridge":
+        mac = given or attachment.mac
+        fields: dict[str, Any] = {"mac": mac, "guest_mac": mac, "guest_ip": attachment.ip}
+    elif nic.binding == "masquerade":
+        fields = {"guest_mac": given or _drawn_mac(attachment.pod_uid), "guest_ip": str(guest_network(nic)[2])}
+    else:
+        raise Problem("attach a machine", f"there is no interface binding {nic.binding!r}", "use masquerade or bridge")
+    return Attachment(**{**_fields(attachment), **fields, "tap": TAP, "nic": nic})
+
+
+def guest_network(nic: MachineNic) -> IPv4Network:
+    """The range behind masquerade; its first address is the guest's gateway, the second the guest's."""
+    try:
+        network = IPv4Network(nic.guest_cidr)
+    except ValueError as error:
+        raise Problem(f"use the guest network {nic.guest_cidr!r}", str(error)) from None
+    if network.prefixlen > 30:
+        raise Problem(f"use the guest network {nic.guest_cidr!r}", "it has no room for a gateway and a guest")
+    return network
+
+
+def check_mac(mac: str) -> str:
+    """A MAC address in lower case with colons; empty stays empty. Raises Problem on anything else, or a group's."""
+    if not mac:
+        return ""
+    plain = mac.lower().replace("-", ":")
+    if not _MAC.fullmatch(plain) or int(plain[:2], 16) & 1:
+        raise Problem(f"use the MAC address {mac!r}", "it is not six bytes of a single card, as in 02:00:00:12:34:56")
+    return plain
+
+
+def mac_of(ip: str) -> str:
+    """A pod's MAC address follows from its IP address, so that no neighbour table is ever stale."""
+    return ":".join(f"{byte:02x}" for byte in (0x0A, 0x58, *IPv4Address(ip).packed))
+
+
+def _drawn_mac(uid: str) -> str:
+    return ":".join(f"{byte:02x}" for byte in (0x02, *hashlib.sha256(uid.encode()).digest()[:5]))
+
+
+def _short(uid: str) -> str:
+    if _UUID.fullmatch(uid):
+        return uid.replace("-", "")[:12]
+    return hashlib.sha256(uid.encode()).hexdigest()[:12]
+
+
+def free_address(pods: IPv4Network, taken: Iterable[str], after: int) -> str:
+    """The next free address behind offset `after`, so that an address rests before it is given again.
+
+    Raises Problem when the range is used up.
+    """
+    used = set(taken)
+    last = pods.num_addresses - 2
+    span = last - _RESERVED + 1
+    for step in range(span):
+        offset = _RESERVED + (max(after + 1, _RESERVED) - _RESERVED + step) % span
+        address = str(pods[offset])
+        if address not in used:
+            return address
+    raise Problem("give the pod an address", f"all {span} addresses of {pods} are in use", reason="NoFreeAddress")
+
+
+def _fields(attachment: Attachment) -> dict[str, Any]:
+    return {name: getattr(attachment, name) for name in Attachment.__dataclass_fields__}
+
+
+class Records:
+    """The folder of attachment records. A record says `ready` once the network namespace is complete."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self) -> dict[str, tuple[Attachment, bool]]:
+        """All readable records by pod uid, with their readiness; unreadable ones are deleted."""
+        found = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                record = json.loads(path.read_text())
+                attachment = _decode(record["attachment"])
+            except (OSError, ValueError, TypeError, KeyError):
+                path.unlink(missing_ok=True)
+                continue
+            found[attachment.pod_uid] = (attachment, bool(record.get("ready")))
+        return found
+
+    def save(self, attachment: Attachment, *, ready: bool) -> None:
+        """Write a record in one step."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._path(attachment.pod_uid)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps({"ready": ready, "attachment": asdict(attachment)}))
+        fresh.replace(path)
+
+    def forget(self, uid: str) -> None:
+        self._path(uid).unlink(missing_ok=True)
+
+    def _path(self, uid: str) -> Path:
+        return self._folder / f"{uid if _UUID.fullmatch(uid) else _short(uid)}.json"
+
+
+def _decode(fields: dict[str, Any]) -> Attachment:
+    nic = fields.pop("nic", None)
+    if nic:
+        nic["ports"] = tuple((protocol, port) for protocol, port in nic["ports"])
+        nic["search"] = tuple(nic["search"])
+        nic = MachineNic(**nic)
+    return Attachment(**fields, nic=nic)

@@ -1,0 +1,97 @@
+"""What the host's own network looks like: routes, uplinks, kernel settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from vmpod.base import proc
+from vmpod.base.errors import Problem
+
+_SYS_NET = Path("/proc/sys/net")
+_CLASS_NET = Path("/sys/class/net")
+_LARGEST_MTU = 1500
+_SMALLEST_MTU = 1280
+
+
+async def routed_networks() -> list[IPv4Network]:
+    """Every range that some table of this host routes, default routes apart."""
+    done = await proc.run(
+        ["ip", "-j", "-4", "route", "show", "table", "all"], what="read the routes of this machine"
+    )
+    return parse_routes(json.loads(done.out or b"[]"))
+
+
+def parse_routes(routes: Iterable[dict[str, Any]]) -> list[IPv4Network]:
+    """The destinations in the output of `ip -j route`; a default route tells nothing about who uses what."""
+    found = []
+    for route in routes:
+        destination = str(route.get("dst", "default"))
+        if destination not in ("default", "0.0.0.0/0"):
+            found.append(IPv4Network(destination, strict=False))
+    return found
+
+
+def leading_out(routes: str, *, default_only: bool = False) -> list[str]:
+    """The devices in the text of /proc/net/route that lead elsewhere: not the homes' own. Pure."""
+    rows = [line.split() for line in routes.splitlines()[1:]]
+    return sorted({
+        row[0] for row in rows
+        if not row[0].startswith(("vp-", "vs-")) and (not default_only or (row[1], row[7]) == ("00000000", "00000000"))
+    })  # fmt: skip
+
+
+def uplinks(*, default_only: bool = False) -> list[str]:
+    """The devices over which this host reaches others: networks next to it, tunnels, the default route."""
+    return leading_out(Path("/proc/net/route").read_text(), default_only=default_only)
+
+
+def mtu(devices: Iterable[str]) -> int:
+    """The largest packet, in bytes, that passes all given devices; Ethernet's 1500 at most."""
+    sizes = [int((_CLASS_NET / device / "mtu").read_text()) for device in devices if exists(device)]
+    return max(_SMALLEST_MTU, min([_LARGEST_MTU, *sizes]))
+
+
+def exists(device: str) -> bool:
+    return (_CLASS_NET / device).exists()
+
+
+def devices(prefix: str) -> list[str]:
+    """The names of all network devices that begin with `prefix`."""
+    return sorted(path.name for path in _CLASS_NET.iterdir() if path.name.startswith(prefix))
+
+
+def has_bridge_filter() -> bool:
+    """Whether frames between two ports of a bridge can be shown to nftables (br_netfilter is loaded)."""
+    return (_SYS_NET / "bridge").is_dir()
+
+
+def write_bridge(device: str, name: str, value: str) -> None:
+    """Set a property of a bridge below /sys/class/net/DEVICE/bridge, if the kernel has it."""
+    path = _CLASS_NET / device / "bridge" / name
+    if path.exists():
+        path.write_text(value)
+
+
+def read_setting(name: str) -> str:
+    """A kernel setting below /proc/sys/net; empty when this kernel has none of that name."""
+    try:
+        return (_SYS_NET / name).read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def write_setting(name: str, value: str) -> None:
+    """Set a kernel setting below /proc/sys/net, unless it has that value or the kernel has none of that name.
+
+    Raises Problem when this process may not.
+    """
+    if read_setting(name) in (value, ""):
+        return
+    try:
+        (_SYS_NET / name).write_text(value)
+    except OSError as error:
+        raise Problem(f"set net/{name} to {value}", str(error), "run the engine as root", "Forbidden") from None

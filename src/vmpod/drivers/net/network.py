@@ -1,0 +1,284 @@
+"""The network of one home, as the node drives it.
+
+Everything is recorded in the home and idempotent: a new engine opens the same network and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from vmpod.base import log, proc
+from vmpod.base.paths import Paths
+from vmpod.drivers.net import bridge, claims, hostnet, namespaces, nft, resolution, services, snapshot
+from vmpod.drivers.net import config as configuration
+from vmpod.drivers.net.attachments import Attachment, MachineNic, Records, describe, free_address
+from vmpod.drivers.net.config import NetworkConfig
+from vmpod.drivers.net.forwarding import Forwarding
+from vmpod.drivers.net.services import Forward
+from vmpod.drivers.net.snapshot import Guest, Snapshot
+
+__all__ = ["Attachment", "Forward", "Guest", "MachineNic", "Network", "NetworkConfig", "Snapshot"]
+
+_log = log.get("net")
+_FIX = "run the engine as root (or: vmpod doctor)"
+
+
+class Network:
+    """Bridge, pods' namespaces, services, names and leases of one home. Open it with `await Network.open(…)`."""
+
+    def __init__(self, folder: Path, config: NetworkConfig, shared: Path) -> None:
+        self.config = config
+        self._folder = folder
+        self._claims = claims.Claims(shared)
+        self._forwarding = Forwarding(shared / "forwarding")
+        self._records = Records(folder / "attachments")
+        self._attached = self._records.load()
+        self._cursor = max((self._offset(a) for a, _ in self._attached.values()), default=0)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._publishing = asyncio.Lock()
+        self._published: services.Rules | None = None
+        self._snapshot: Snapshot | None = None
+        self._resolver = resolution.Resolver(folder)
+
+    @classmethod
+    async def open(cls, paths: Paths, home_id: str, *, egress: bool = True, shared: Path | None = None) -> Network:
+        """The home's network as recorded, or with names and ranges chosen now; nothing is made yet.
+
+        `egress` says whether pods may reach the outside; it may differ from the last time. `shared` is the folder
+        in which homes of one machine record their ranges. Raises Problem when no range is free.
+        """
+        root = shared or claims.folder()
+        routed = await hostnet.routed_networks()
+        path = paths.network / "config.json"
+        config = configuration.settle(path, home_id, routed, claims.Claims(root), egress=egress)
+        return cls(paths.network, config, root)
+
+    async def ensure(self) -> None:
+        """Make what is missing: devices, tables, forwarding, the resolver process. What is there stays as it is.
+
+        Raises Problem when the host refuses (not root, no nftables).
+        """
+        await bridge.ensure(self.config)
+        if self.config.egress:
+            self._forwarding.open(hostnet.uplinks())
+        await self._load(nft.base(self.config, nft.Ways(self._forwarding.ours())))
+        if not await self._has_services():
+            await self._replace_services(services.rules(()))
+        self._write_snapshot()
+        await self._resolver.ensure()
+
+    async def refresh(self) -> None:
+        """Look after what may change while we run: a dead resolver, a new uplink. Cheap when nothing did.
+
+        Raises Problem when the host refuses.
+        """
+        uplinks = hostnet.uplinks() if self.config.egress else []
+        if self._resolver.pid is None or self._forwarding.is_closed(uplinks):
+            await self.ensure()
+
+    async def _load(self, text: str) -> None:
+        await proc.run(["nft", "-f", "-"], stdin=text.encode(), what="load the rules of this home's network", fix=_FIX)
+
+    async def _has_services(self) -> bool:
+        done = await proc.run(["nft", "list", "tables", "ip"], what="read the nftables of this machine", fix=_FIX)
+        return f"table ip {self.config.services_table}" in done.text.splitlines()
+
+    # Pods
+
+    def attachments(self) -> list[Attachment]:
+        """All recorded attachments, whole or still being made."""
+        return [attachment for attachment, _ in self._attached.values()]
+
+    async def attach(self, pod_uid: str, *, machine: MachineNic | None = None) -> Attachment:
+        """Put a pod on the network; a second call gives the same attachment, and makes it anew if it is gone.
+
+        Raises Problem when the card cannot be, no address is free, or the host refuses.
+        """
+        async with self._locks[pod_uid]:
+            known, ready = self._attached.get(pod_uid, (None, False))
+            if known and ready and self._is_whole(known) and _same_wiring(known.nic, machine):
+                return self._retold(known, machine)
+            attachment = self._describe(pod_uid, known, machine)
+            self._remember(attachment, ready=False)
+            await self._make(attachment)
+            self._remember(attachment, ready=True)
+            if machine:
+                self._tell_resolver()
+            return attachment
+
+    def _retold(self, known: Attachment, machine: MachineNic | None) -> Attachment:
+        """The attachment as it stands; what only DHCP tells may have changed without touching a running machine."""
+        if known.nic != machine:
+            known = replace(known, nic=machine)
+            self._remember(known, ready=True)
+            self._tell_resolver()
+        return known
+
+    def _describe(self, uid: str, known: Attachment | None, machine: MachineNic | None) -> Attachment:
+        ip = known.ip if known else self._free_address()
+        uplinks = hostnet.uplinks(default_only=True) if self.config.egress else []
+        return describe(uid, ip, self.config, mtu=hostnet.mtu(uplinks), nic=machine)
+
+    def _free_address(self) -> str:
+        taken = [attachment.ip for attachment, _ in self._attached.values()]
+        address = free_address(self.config.pods, taken, self._cursor)
+        self._cursor = int(IPv4Address(address)) - int(self.config.pods.network_address)
+        return address
+
+    def _offset(self, attachment: Attachment) -> int:
+        return int(IPv4Address(attachment.ip)) - int(self.config.pods.network_address)
+
+    def _remember(self, attachment: Attachment, *, ready: bool) -> None:
+        self._attached[attachment.pod_uid] = (attachment, ready)
+        self._records.save(attachment, ready=ready)
+
+    def _is_whole(self, attachment: Attachment) -> bool:
+        return Path(attachment.netns_path).exists() and hostnet.exists(attachment.device)
+
+    async def _make(self, attachment: Attachment) -> None:
+        """From nothing to a complete namespace; leftovers of an earlier, broken off attempt go first."""
+        what = f"put pod {attachment.pod_uid} on the network"
+        await self._unmake(attachment)
+        batch = namespaces.host_batch(attachment, self.config).encode()
+        await proc.run(["ip", "-batch", "-"], stdin=batch, what=what, fix=_FIX)
+        hostnet.write_setting(f"ipv6/conf/{attachment.device}/disable_ipv6", "1")
+        script = namespaces.inner_script(attachment, self.config).encode()
+        argv = ["nsenter", f"--net={attachment.netns_path}", "sh", "-s"]
+        await proc.run(argv, stdin=script, what=what, fix=_FIX)
+
+    async def _unmake(self, attachment: Attachment) -> None:
+        lines = []
+        if hostnet.exists(attachment.device):
+            lines.append(f"link del {attachment.device}\n")
+        if Path(attachment.netns_path).exists():
+            lines.append(f"netns del {attachment.netns}\n")
+        await self._run_batch(lines)
+
+    async def detach(self, pod_uid: str) -> None:
+        """Take a pod off the network and free its address; nothing when it is not attached."""
+        async with self._locks[pod_uid]:
+            known, _ = self._attached.get(pod_uid, (None, False))
+            if known is None:
+                return
+            self._attached[pod_uid] = (known, False)
+            await self._unmake(known)
+            self._attached.pop(pod_uid, None)
+            self._records.forget(pod_uid)
+            if known.nic:
+                self._tell_resolver()
+        self._locks.pop(pod_uid, None)
+
+    # Services and names
+
+    async def publish(self, entries: Sequence[Forward]) -> None:
+        """Make these the forwards of the home, and no others. One transaction: a client sees the old or the new.
+
+        Raises Problem when nftables refuses.
+        """
+        desired = services.rules(entries)
+        async with self._publishing:
+            if self._published == desired:
+                return
+            if self._published is None or not await self._change_services(self._published, desired):
+                await self._replace_services(desired)
+            self._published = desired
+
+    async def _change_services(self, old: services.Rules, new: services.Rules) -> bool:
+        text = services.difference(self.config, old, new)
+        if text is None:
+            return False
+        done = await proc.run(["nft", "-f", "-"], stdin=text.encode(), check=False)
+        if done.code != 0:
+            _log.warning("services table changed under us, replacing it: %s", done.err.decode(errors="replace").strip())
+        return done.code == 0
+
+    async def _replace_services(self, desired: services.Rules) -> None:
+        await self._load(services.whole(self.config, desired, bridge_filter=hostnet.has_bridge_filter()))
+
+    async def announce(self, snapshot: Snapshot) -> None:
+        """Make these the names that the resolver answers; leases of attached machines are added."""
+        self._snapshot = snapshot
+        self._tell_resolver()
+
+    def _write_snapshot(self) -> bool:
+        """Names survive a new engine that knows none yet: only leases and settings are renewed then."""
+        path = self._folder / "snapshot.json"
+        attached = [attachment for attachment, ready in self._attached.values() if ready]
+        if self._snapshot is None:
+            content = snapshot.renewed(path, self.config, attached)
+        else:
+            content = snapshot.encode(self._snapshot, self.config, attached)
+        return snapshot.write(path, content)
+
+    def _tell_resolver(self) -> None:
+        if self._write_snapshot():
+            self._resolver.notice()
+
+    @property
+    def resolver_pid(self) -> int | None:
+        """The resolver process, None while there is none."""
+        return self._resolver.pid
+
+    # The end
+
+    async def remove(self) -> None:
+        """Delete everything of this home from the host, and its claim; records in the home go too."""
+        await self._resolver.end()
+        await self._remove_devices()
+        for attachment in self.attachments():
+            self._records.forget(attachment.pod_uid)
+        self._attached.clear()
+        await self._remove_tables()
+        with self._claims.locked():
+            self._claims.drop(self.config.home_id)
+            if not self._claims.living():
+                self._forwarding.give_back()
+        for name in ("config.json", "snapshot.json", "resolver.log"):
+            (self._folder / name).unlink(missing_ok=True)
+
+    async def _remove_devices(self) -> None:
+        """All at once by their group, then by name whatever is left, recorded or not."""
+        lines = [f"link del group {self.config.group}\n"] if self._devices() else []
+        lines += [f"netns del {name}\n" for name in self._namespaces()]
+        await self._run_batch(lines)
+        await self._run_batch([f"link del {name}\n" for name in self._devices()])
+
+    async def _run_batch(self, lines: list[str]) -> None:
+        if lines:
+            await proc.run(["ip", "-force", "-batch", "-"], stdin="".join(lines).encode(), check=False)
+
+    def _devices(self) -> list[str]:
+        named = [*hostnet.devices(f"v{self.config.home_id[:8]}"), self.config.bridge, self.config.service_device]
+        return [name for name in named if hostnet.exists(name)]
+
+    def _namespaces(self) -> list[str]:
+        return sorted(path.name for path in Path("/run/netns").glob(f"vmpod-{self.config.home_id}-*"))
+
+    async def _remove_tables(self) -> None:
+        for name in (self.config.services_table, self.config.table):
+            await self._load(f"table ip {name}\ndelete table ip {name}\n")
+
+    async def sweep(self) -> list[str]:
+        """Whatever of this home is on the host, one line each; empty after `remove`."""
+        c = self.config
+        found = [f"netns {name}" for name in self._namespaces()]
+        found += [f"device {name}" for name in self._devices()]
+        tables = (await proc.run(["nft", "list", "tables"], what="list the nftables", fix=_FIX)).text.splitlines()
+        found += [f"nftables {line}" for line in tables if line.split()[-1] in (c.table, c.services_table)]
+        if self._resolver.pid is not None:
+            found.append(f"process {self._resolver.pid} (resolver)")
+        with self._claims.locked():
+            found += [f"claim {claim.block}" for claim in self._claims.living() if claim.home_id == c.home_id]
+        return found
+
+
+def _same_wiring(one: MachineNic | None, other: MachineNic | None) -> bool:
+    """Whether two cards need the same devices and rules; names and model are no part of that."""
+    if one is None or other is None:
+        return one is other
+    return replace(one, hostname="", search=(), model="") == replace(other, hostname="", search=(), model="")

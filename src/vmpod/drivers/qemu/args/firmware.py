@@ -1,0 +1,25 @@
+"""UEFI; without it QEMU's own BIOS starts the machine."""
+
+from __future__ import annotations
+
+from vmpod.drivers.qemu.args.options import as_json
+from vmpod.drivers.qemu.spec import Firmware, MachineSpec
+
+
+def args(spec: MachineSpec) -> tuple[str, ...]:
+    """Two flash chips: code (read-only) and this machine's own variables."""
+    if spec.firmware is None:
+        return ()
+    code = ("-blockdev", _flash("flash-code", spec.firmware.code, spec.firmware, readonly=True))
+    variables = ("-blockdev", _flash("flash-vars", spec.firmware.variables, spec.firmware, readonly=False))
+    return (*code, *variables, *_secure(spec.firmware),
+            "-machine", "pflash0=flash-code,pflash1=flash-vars")
+
+
+def _flash(name: str, path: str, firmware: Firmware, *, readonly: bool) -> str:
+    file = {"driver": "file", "filename": path}
+    return as_json({"driver": firmware.format, "node-name": name, "read-only": readonly, "file": file})
+
+
+def _secure(firmware: Firmware) -> tuple[str, ...]:
+    return ("-global", "driver=cfi.pflash01,property=secure,value=on") if firmware.secure_boot else ()

@@ -1,0 +1,47 @@
+"""Where PCI devices sit.
+
+On q35 every card and disk has a root port of its own, cards first: so the guest calls its first card `enp1s0`, as
+it does under KubeVirt, and a network configuration that names it fits both. Slot 1 is the graphics card's.
+"""
+
+from __future__ import annotations
+
+from vmpod.drivers.qemu.args.options import pairs
+from vmpod.drivers.qemu.spec import Disk, MachineSpec
+
+GRAPHICS_SLOT = "0x1"
+_FIRST_SLOT = 2
+_FUNCTIONS = 8
+
+
+def has_scsi(spec: MachineSpec) -> bool:
+    """Whether a SCSI controller is needed; a LUN is one whatever its bus says."""
+    return any(is_scsi(disk) for disk in spec.disks)
+
+
+def is_scsi(disk: Disk) -> bool:
+    return disk.bus == "scsi" or disk.kind == "lun"
+
+
+def plugged(spec: MachineSpec) -> tuple[str, ...]:
+    """The names of what sits in root ports, in the order of their bus numbers."""
+    disks = tuple(f"disk-{d.name}" for d in spec.disks if d.bus == "virtio" and not is_scsi(d))
+    return tuple(f"nic-{n.name}" for n in spec.nics) + disks + (("scsi0",) if has_scsi(spec) else ())
+
+
+def bus(spec: MachineSpec, device: str) -> str | None:
+    """The bus of a device named by `plugged`, None on a board with one plain bus."""
+    return f"port{plugged(spec).index(device) + 1}" if spec.is_pcie else None
+
+
+def args(spec: MachineSpec) -> tuple[str, ...]:
+    """The root ports, eight functions to a slot."""
+    if not spec.is_pcie:
+        return ()
+    return tuple(word for n in range(len(plugged(spec))) for word in ("-device", _port(n)))
+
+
+def _port(number: int) -> str:
+    slot, function = divmod(number, _FUNCTIONS)
+    return pairs("pcie-root-port", id=f"port{number + 1}", bus="pcie.0", chassis=number + 1, port=0x10 + number,
+                 addr=f"{_FIRST_SLOT + slot:#x}.{function:#x}", multifunction=True if function == 0 else None)

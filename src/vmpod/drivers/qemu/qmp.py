@@ -1,0 +1,161 @@
+"""A running machine's monitor, over QEMU's own QMP client.
+
+QEMU serves one monitor client at a time: the engine holds the connection while it lives, and a new engine simply
+connects again. Answers are those of the QEMU QMP reference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qemu.qmp import EventListener, ExecInterruptedError, ExecuteError, QMPClient, QMPError, Runstate, StateError
+
+from vmpod.base.errors import Problem
+from vmpod.drivers.qemu import sockets
+
+_EXECUTE_TIMEOUT_S = 30.0
+
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it knows comes back as an exception
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in the machine: QEMU's name for it, its data, seconds since the epoch."""
+
+    name: str
+    data: Mapping[str, Any]
+    time_s: float
+
+
+class Gone(Problem):
+    """The machine ended, or nobody listens on its monitor."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what, why, reason="Gone")
+
+
+class Refused(Problem):
+    """QEMU said no; `kind` is its error class, e.g. `CommandNotFound`."""
+
+    def __init__(self, what: str, why: str, kind: str) -> None:
+        super().__init__(what, why, reason="Refused")
+        self.kind = kind
+
+
+class Monitor:
+    """One connection to one machine. After `Gone` it is of no use any more."""
+
+    def __init__(self, client: QMPClient, listener: EventListener) -> None:
+        self._client = client
+        self._listener = listener
+
+    @classmethod
+    async def connect(cls, path: Path, *, timeout_s: float = 5.0) -> Monitor:
+        """Connect and negotiate. Raises Gone when nobody answers within `timeout_s` seconds."""
+        client = QMPClient(str(path))
+        listener = EventListener()
+        client.register_listener(listener)
+        try:
+            await asyncio.wait_for(client.connect(sockets.connect(path)), timeout_s)
+        except (OSError, EOFError, QMPError, TimeoutError) as error:
+            raise Gone(f"reach the monitor {path.name}", str(error) or type(error).__name__) from None
+        return cls(client, listener)
+
+    @property
+    def is_connected(self) -> bool:
+        return self._client.runstate == Runstate.RUNNING
+
+    async def execute(self, command: str, **arguments: Any) -> Any:
+        """Run a command (`_` in names of arguments stands for `-`) and give its answer.
+
+        Raises Refused when QEMU declines, Gone when it ends meanwhile.
+        """
+        given = {key.replace("_", "-"): value for key, value in arguments.items() if value is not None}
+        try:
+            return await asyncio.wait_for(self._client.execute(command, given or None), _EXECUTE_TIMEOUT_S)
+        except ExecuteError as error:
+            raise Refused(f"run {command}", str(error), error.error_class) from None
+        except (ExecInterruptedError, StateError, QMPError, EOFError, OSError) as error:
+            raise Gone(f"run {command}", str(error) or "the machine ended") from None
+        except TimeoutError:
+            raise Gone(f"run {command}", f"no answer within {_EXECUTE_TIMEOUT_S:g} s") from None
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What happens from the moment of connecting on; ends when the machine ends."""
+        gone = asyncio.ensure_future(self._ended())
+        try:
+            while not (gone.done() and self._listener.empty()):
+                message = asyncio.ensure_future(self._listener.get())
+                await asyncio.wait({message, gone}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)  # lets a last event out that came together with the end
+                if not message.done():
+                    message.cancel()
+                    continue
+                yield _event(message.result())
+        finally:
+            gone.cancel()
+
+    async def _ended(self) -> None:
+        while self._client.runstate == Runstate.RUNNING:
+            await self._client.runstate_changed()
+
+    async def close(self) -> None:
+        """Let go of the machine, which runs on."""
+        try:
+            if self._client.runstate != Runstate.IDLE:
+                await self._client.disconnect()
+        except (EOFError, OSError, QMPError):
+            pass  # it hung up first
+
+    async def status(self) -> str:
+        """QEMU's RunState: running, paused, prelaunch, shutdown, io-error, internal-error, guest-panicked …"""
+        return str((await self.execute("query-status"))["status"])
+
+    async def power_down(self) -> None:
+        """Press the power button; what follows is up to the guest."""
+        await self.execute("system_powerdown")
+
+    async def reset(self) -> None:
+        await self.execute("system_reset")
+
+    async def stop(self) -> None:
+        """Freeze the processors."""
+        await self.execute("stop")
+
+    async def cont(self) -> None:
+        await self.execute("cont")
+
+    async def quit(self) -> None:
+        """End QEMU at once, flushing its disks."""
+        try:
+            await self.execute("quit")
+        except Gone:
+            pass
+
+    async def machine_type(self) -> str:
+        """The versioned machine type that an alias such as q35 stands for, e.g. pc-q35-7.2."""
+        kind = await self.execute("qom-get", path="/machine", property="type")
+        return str(kind).removesuffix("-machine")
+
+    async def is_agent_connected(self, chardev: str) -> bool:
+        """Whether the guest has opened its end of a serial port."""
+        devices = await self.execute("query-chardev")
+        return any(d["label"] == chardev and d["frontend-open"] for d in devices)
+
+    async def block_devices(self) -> list[dict[str, Any]]:
+        return list(await self.execute("query-block"))
+
+    async def screenshot(self, path_inside: str) -> None:
+        """Write what the screen shows as PNG to a file of QEMU's side. Raises Refused without a screen."""
+        await self.execute("screendump", filename=path_inside, format="png")
+
+
+def _event(message: Mapping[str, Any]) -> Event:
+    moment = message.get("timestamp") or {}
+    seconds = moment.get("seconds", 0) + moment.get("microseconds", 0) / 1e6
+    return Event(str(message["event"]), message.get("data") or {}, seconds)

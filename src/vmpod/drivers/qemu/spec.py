@@ -1,0 +1,147 @@
+"""What a virtual machine is, before it is an argument vector.
+
+Every path is one as QEMU sees it. Sizes are bytes. The values are frozen and complete: whatever has a default in
+a manifest was decided before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Accelerator = Literal["kvm", "tcg"]
+Bus = Literal["virtio", "sata", "scsi", "usb"]
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """Topology and model. `model` is `host-model`, `host-passthrough` or one of QEMU's own names.
+
+    `features` are pairs (name, on).
+    """
+
+    sockets: int = 1
+    cores: int = 1
+    threads: int = 1
+    model: str = "host-model"
+    features: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def count(self) -> int:
+        return self.sockets * self.cores * self.threads
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A block device of the guest. `boot_index` 0 means: not booted from."""
+
+    name: str
+    path: str
+    kind: Literal["disk", "cdrom", "lun"] = "disk"
+    bus: Bus = "virtio"
+    format: Literal["qcow2", "raw"] = "qcow2"
+    readonly: bool = False
+    serial: str = ""
+    boot_index: int = 0
+    cache: Literal["", "none", "writethrough", "writeback"] = ""
+    io: Literal["", "threads", "native", "io_uring"] = ""
+    logical_block_bytes: int = 0
+    physical_block_bytes: int = 0
+    shareable: bool = False
+    queues: int = 0
+    on_error: Literal["", "stop", "ignore", "report", "enospace"] = ""
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network card on a tap device that exists already. `boot_index` 0 means: no network boot."""
+
+    name: str
+    tap: str
+    mac: str
+    model: str = "virtio"
+    boot_index: int = 0
+    queues: int = 1
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """UEFI from flash files; `secure_boot` also needs system management mode."""
+
+    code: str
+    variables: str
+    secure_boot: bool = False
+    format: Literal["raw", "qcow2"] = "raw"
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """Where QEMU listens, each a unix socket in one folder; an empty name leaves the device out."""
+
+    folder: str = "/run/vm"
+    qmp: str = "qmp.sock"
+    serial: str = "serial.sock"
+    serial_log: str = "serial.log"
+    vnc: str = "vnc.sock"
+    agent: str = "agent.sock"
+
+    def at(self, name: str) -> str:
+        return f"{self.folder}/{name}"
+
+
+@dataclass(frozen=True)
+class Watchdog:
+    """A watchdog card and what happens when it bites."""
+
+    model: str = "i6300esb"
+    action: Literal["reset", "shutdown", "poweroff", "pause", "none"] = "reset"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The guest's hardware clock: UTC, or local time of the process' TZ."""
+
+    local: bool = False
+
+
+@dataclass(frozen=True)
+class Input:
+    """A pointer with absolute coordinates."""
+
+    name: str = "tablet"
+    bus: Literal["usb", "virtio"] = "usb"
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """Everything the command line is made from."""
+
+    name: str
+    uuid: str
+    memory_bytes: int
+    machine: str = "q35"
+    accelerator: Accelerator = "kvm"
+    cpu: Cpu = Cpu()
+    disks: tuple[Disk, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    sockets: Sockets = Sockets()
+    firmware: Firmware | None = None
+    watchdog: Watchdog | None = None
+    clock: Clock = Clock()
+    inputs: tuple[Input, ...] = ()
+    serial: str = ""
+    rng: bool = False
+    balloon: bool = True
+    graphics: bool = True
+    acpi: bool = True
+    start_paused: bool = False
+    stop_on_reboot: bool = False
+    panic: str = ""
+    sound: str = ""
+    smbios: tuple[tuple[str, str], ...] = field(default=(("manufacturer", "KubeVirt"), ("product", "None"),
+                                                         ("family", "KubeVirt")))
+
+    @property
+    def is_pcie(self) -> bool:
+        """Whether devices sit behind PCI Express root ports (q35) or on a plain PCI bus."""
+        return "q35" in self.machine

@@ -1,0 +1,114 @@
+"""Command lines against golden files: one argument pair a line. A changed line is a changed machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmpod.drivers.qemu.args import cpu, disk, pci
+from vmpod.drivers.qemu.args.options import pairs, text
+from vmpod.drivers.qemu.command import argv
+from vmpod.drivers.qemu.spec import Clock, Cpu, Disk, Firmware, Input, MachineSpec, Nic, Sockets, Watchdog
+
+GOLDEN = Path(__file__).parent / "golden"
+UUID = "5a9fc181-957e-5c32-9e5a-2de5e9673531"
+SMALL = MachineSpec("default_vm1", UUID, 1 << 30)
+ORDERS = replace(
+    SMALL, memory_bytes=1024_000_000, accelerator="tcg", cpu=Cpu(1, 2, 1), rng=True,
+    disks=(Disk("root", "/disks/disks/volumes/pvc-1/disk.qcow2", boot_index=1),
+           Disk("seed", "/disks/seed/seed.iso", kind="cdrom", bus="sata", format="raw", readonly=True, boot_index=2)),
+    nics=(Nic("default", "tap0", "02:00:00:12:34:56"),),
+)  # fmt: skip
+EVERYTHING = replace(
+    ORDERS, accelerator="kvm", machine="q35", serial="no,1", graphics=True, start_paused=True, stop_on_reboot=True,
+    cpu=Cpu(2, 2, 2, "Skylake-Server", (("vmx", True), ("hle", False))),
+    disks=(
+        Disk("v", "/v", boot_index=3, cache="none", io="native", serial="abc", queues=4, logical_block_bytes=4096,
+             format="raw", shareable=True, on_error="enospace"),
+        Disk("s", "/s", bus="sata", cache="writethrough"), Disk("c", "/c", bus="scsi"),
+        Disk("l", "/l", kind="lun", bus="scsi", format="raw", on_error="stop"),
+        Disk("u", "/u", bus="usb"), Disk("r", "/r", kind="cdrom", bus="scsi", readonly=True, format="raw"),
+    ),
+    nics=(Nic("default", "tap0", "02:00:00:12:34:56", boot_index=1, queues=2),
+          Nic("old", "tap1", "02:00:00:12:34:57", "e1000")),
+    firmware=Firmware("/usr/share/OVMF/CODE.fd", "/run/vm/efi-vars.fd", secure_boot=True), watchdog=Watchdog(),
+    clock=Clock(local=True), inputs=(Input(), Input("pen", "virtio")), panic="pvpanic", sound="ich9",
+)  # fmt: skip
+PLAIN = replace(SMALL, machine="pc", graphics=False, balloon=False, acpi=False,
+                sockets=Sockets(serial="", serial_log="", agent=""),
+                disks=tuple(Disk(f"d{n}", f"/d{n}", bus="sata") for n in range(7)))
+
+
+def lines(spec: MachineSpec) -> list[str]:
+    """Options with their value on one line."""
+    words = iter(argv(spec)[1:])
+    found: list[str] = []
+    for word in words:
+        if word.startswith("-"):
+            found.append(word)
+        else:
+            found[-1] += f" {word}"
+    return found
+
+
+@pytest.mark.parametrize(("name", "spec"), [
+    ("small", SMALL), ("orders", ORDERS), ("everything", EVERYTHING), ("plain", PLAIN)])
+def test_command_line(name: str, spec: MachineSpec) -> None:
+    assert argv(spec)[0] == "qemu-system-x86_64"
+    assert lines(spec) == (GOLDEN / f"{name}.args").read_text().splitlines()
+
+
+@pytest.mark.parametrize(("accelerator", "model", "expected"), [
+    ("kvm", "host-model", "host"), ("kvm", "host-passthrough", "host"), ("tcg", "host-model", "max"),
+    ("tcg", "host-passthrough", "max"), ("tcg", "qemu64", "qemu64"), ("kvm", "EPYC", "EPYC"),
+])
+def test_cpu_model_follows_the_accelerator(accelerator: str, model: str, expected: str) -> None:
+    chosen = "kvm" if accelerator == "kvm" else "tcg"
+    assert cpu.model(replace(SMALL, accelerator=chosen, cpu=Cpu(model=model))) == expected  # type: ignore[arg-type]
+
+
+def test_first_card_is_on_the_first_bus() -> None:
+    """So that the guest calls it enp1s0, as under KubeVirt."""
+    assert pci.plugged(ORDERS) == ("nic-default", "disk-root")
+    assert pci.bus(ORDERS, "nic-default") == "port1"
+    assert pci.bus(replace(ORDERS, machine="pc"), "nic-default") is None
+
+
+def test_more_than_eight_ports_take_a_second_slot() -> None:
+    many = replace(SMALL, disks=tuple(Disk(f"d{n}", "/x") for n in range(9)))
+    ports = [word for word in pci.args(many) if word != "-device"]
+    assert "addr=0x3.0x0,multifunction=on" in ports[8]
+
+
+def test_long_disk_names_fit_a_node_name() -> None:
+    names = [disk.node(Disk("x" * n, "/x")) for n in (5, 26, 27, 63)]
+    assert [len(name) <= 31 for name in names] == [True] * 4
+    assert len(set(names)) == 4
+
+
+@given(st.text(min_size=1))
+def test_a_value_is_one_value(value: str) -> None:
+    """No text of a manifest can add an option: QEMU splits at single commas only."""
+    shown = pairs("head", key=value)
+    assert shown == f"head,key={text(value)}"
+    assert shown.removeprefix("head,key=").replace(",,", "").count(",") == 0
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_disk_paths_survive(path: str, name: str) -> None:
+    spec = replace(SMALL, disks=(Disk(name, path),))
+    words = argv(spec)
+    node = json.loads(words[words.index("-blockdev") + 1])
+    assert node["file"]["filename"] == path
+
+
+@pytest.mark.parametrize(("format", "locked"), [("raw", False), ("qcow2", True)])
+def test_only_a_raw_disk_is_shared_without_a_lock(format: str, locked: bool) -> None:
+    """The tables of a qcow2 that two machines write are soon nonsense."""
+    shared = replace(SMALL, disks=(Disk("d", "/d", format=format, shareable=True),))  # type: ignore[arg-type]
+    assert ('"locking":"off"' in " ".join(argv(shared))) is not locked
