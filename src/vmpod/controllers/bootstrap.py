@@ -1,0 +1,32 @@
+"""What a new home holds before the first command: namespaces and the storage class."""
+
+from __future__ import annotations
+
+from vmpod.client.client import Client
+from vmpod.kinds import NAMESPACE, STORAGECLASS
+from vmpod.kinds.kind import Kind
+from vmpod.model.meta import Object
+from vmpod.model.status import ApiError
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease", "kubevirt", "cdi")
+STORAGE_CLASS: Object = {
+    "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+    "metadata": {"name": "local", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "vmpod.io/local", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
+    "allowVolumeExpansion": True,
+}  # fmt: skip
+
+
+async def bootstrap(client: Client) -> None:
+    """Create what is missing; what exists stays as the user made it. Raises ApiError when the API refuses."""
+    for one in NAMESPACES:
+        await _ensure(client, NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
+    await _ensure(client, STORAGECLASS, STORAGE_CLASS)
+
+
+async def _ensure(client: Client, kind: Kind, obj: Object) -> None:
+    try:
+        await client.create(kind, obj)
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise

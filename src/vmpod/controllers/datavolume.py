@@ -1,0 +1,177 @@
+"""DataVolume → PersistentVolumeClaim annotated with what is to fill it; the claim's progress folded back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from vmpod.client.cache import Cache
+from vmpod.controllers.children import adopt, is_controlled_by
+from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal
+from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.model import conditions
+from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace
+from vmpod.model.meta import annotations as annotations_of
+from vmpod.reconcile.actions import Create, Note, Plan
+from vmpod.reconcile.loop import Key, own
+
+KIND = DATAVOLUME
+WATCHES = (own(DATAVOLUME), own(PERSISTENTVOLUMECLAIM))
+_STORAGE = "cdi.kubevirt.io/storage."
+_PROGRESS = "vmpod.io/progress"
+_EVENTS = {
+    "ImportScheduled": ("Normal", "ImportScheduled", "Import into {} scheduled"),
+    "ImportInProgress": ("Normal", "ImportInProgress", "Import into {} in progress"),
+    "Succeeded": ("Normal", "ImportSucceeded", "Successfully imported into PVC {}"),
+    "Failed": ("Warning", "ImportFailed", "Failed to import into PVC {}"),
+}
+_RUNS = ("ImportScheduled", "ImportInProgress")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A DataVolume and the claim of its name, its own or not."""
+
+    volume: Object
+    claim: Object | None
+    now: datetime
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the claim is this volume's."""
+        return self.claim is not None and is_controlled_by(self.claim, self.volume)
+
+    @property
+    def is_adoptable(self) -> bool:
+        """Whether the claim was filled by an earlier volume of this name and belongs to nobody now."""
+        mark = f"{namespace(self.volume)}/{name(self.volume)}"
+        return (self.claim is not None and controller_of(self.claim) is None and not is_deleting(self.claim)
+                and annotations_of(self.claim).get(OWNED_BY) == mark)
+
+
+def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
+    volume = cache.get(DATAVOLUME, *key)
+    return None if volume is None else Seen(volume, cache.get(PERSISTENTVOLUMECLAIM, *key), now)
+
+
+def plan(seen: Seen) -> Plan:
+    if is_deleting(seen.volume):
+        return Plan()
+    events = _news(seen)
+    if _trouble(seen) is not None:
+        return Plan(events=events)
+    if seen.claim is None:
+        return Plan((Create(PERSISTENTVOLUMECLAIM, claim(seen.volume)),), None, events)
+    if seen.is_adoptable:
+        return Plan((adopt(PERSISTENTVOLUMECLAIM, seen.claim, seen.volume),), None, events)
+    return Plan(events=events)
+
+
+def _trouble(seen: Seen) -> tuple[str, str] | None:
+    """Reason and message of what keeps this volume from ever being filled as it is."""
+    if seen.claim is not None and not seen.is_own and not seen.is_adoptable:
+        if is_deleting(seen.claim):
+            return None
+        return "ErrResourceExists", f'Resource "{name(seen.claim)}" already exists and is not managed by DataVolume'
+    return refusal(seen.volume)
+
+
+def _note(seen: Seen, type: str, reason: str, message: str) -> Note:
+    return Note(type, reason, message, seen.volume)
+
+
+def _news(seen: Seen) -> tuple[Note, ...]:
+    """What has changed since the last status."""
+    before, after = _phase_before(seen), phase(seen)
+    trouble = _trouble(seen)
+    if trouble is not None:
+        known = conditions.find(get(seen.volume, "status", "conditions"), "Running") or {}
+        return () if known.get("message") == trouble[1] else (_note(seen, "Warning", *trouble),)
+    if before == after or after not in _EVENTS:
+        return ()
+    type, reason, text = _EVENTS[after]
+    detail = _detail(seen)
+    message = text.format(name(seen.volume)) + (f": {detail}" if after == "Failed" and detail else "")
+    return (_note(seen, type, reason, message),)
+
+
+def _phase_before(seen: Seen) -> str:
+    return str(get(seen.volume, "status", "phase", default=""))
+
+
+def _mark(seen: Seen, key: str) -> str:
+    return annotations_of(seen.claim or {}).get(_STORAGE + key, "")
+
+
+def _detail(seen: Seen) -> str:
+    return _mark(seen, "condition.running.message")
+
+
+def phase(seen: Seen) -> str:
+    """The phase that follows from the claim; what succeeded stays so."""
+    if _trouble(seen) is not None or seen.claim is None or not seen.is_own:
+        return "Pending"
+    worker = _mark(seen, "pod.phase")
+    if worker == "Succeeded" or _phase_before(seen) == "Succeeded":
+        return "Succeeded"
+    if worker == "Failed":
+        return "Failed"
+    if worker == "Running":
+        return "ImportInProgress"
+    is_bound = get(seen.claim, "status", "phase") == "Bound"
+    return "ImportScheduled" if worker or is_bound else "Pending"
+
+
+def status(seen: Seen, plan: Plan) -> Object | None:
+    if is_deleting(seen.volume):
+        return None
+    now = phase(seen)
+    fresh: Object = {**(seen.volume.get("status") or {}), "phase": now, "progress": _progress(seen, now)}
+    if seen.claim is not None and seen.is_own:
+        fresh["claimName"] = name(seen.claim)
+    restarts = _mark(seen, "pod.restarts")
+    fresh["restartCount"] = int(restarts) if restarts.isdecimal() else int(fresh.get("restartCount") or 0)
+    fresh["conditions"] = _conditions(seen, now)
+    return fresh
+
+
+def _progress(seen: Seen, now: str) -> str:
+    """ "N/A", "42.10%" or "100.0%", as CDI writes it."""
+    if now == "Succeeded":
+        return "100.0%"
+    text = annotations_of(seen.claim or {}).get(_PROGRESS, "").rstrip("%")
+    try:
+        return f"{min(100.0, max(0.0, float(text))):.2f}%"
+    except ValueError:
+        return "N/A"
+
+
+def _conditions(seen: Seen, now: str) -> list[Object]:
+    old = get(seen.volume, "status", "conditions", default=[])
+    found = _bound(seen, old)
+    found = conditions.set_condition(found, "Running", *_running(seen, now), seen.now)
+    why = {"Succeeded": "", "Failed": "Error"}.get(now, "TransferRunning" if now == "ImportInProgress" else "")
+    return conditions.set_condition(found, "Ready", now == "Succeeded", why, "", seen.now)
+
+
+def _bound(seen: Seen, old: list[Object]) -> list[Object]:
+    if seen.claim is None or not seen.is_own:
+        return conditions.set_condition(old, "Bound", "Unknown", "NotFound", "No PVC found", seen.now)
+    state = str(get(seen.claim, "status", "phase", default="Pending"))
+    text = f"PVC {name(seen.claim)} {state}"
+    return conditions.set_condition(old, "Bound", state == "Bound", state, text, seen.now)
+
+
+def _running(seen: Seen, now: str) -> tuple[str, str, str]:
+    trouble = _trouble(seen)
+    if trouble is not None:
+        return "False", *trouble
+    if now == "Succeeded":
+        return "False", "Completed", "Import Complete"
+    if now == "Failed":
+        return "False", "Error", _detail(seen) or "the import failed"
+    if now == "ImportInProgress":
+        return "True", _mark(seen, "condition.running.reason") or "Pod is running", _detail(seen)
+    return "False", _mark(seen, "condition.running.reason") or "Pending", _detail(seen)
+
+

@@ -1,0 +1,86 @@
+"""The claim of a DataVolume: its size from spec.pvc or spec.storage, its content asked for by CDI's annotations."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from vmpod.controllers.children import child_metadata
+from vmpod.model.meta import Object, get, name, namespace
+
+OWNED_BY = "cdi.kubevirt.io/ownedByDataVolume"
+_IMPORT = "cdi.kubevirt.io/storage.import."
+_STORAGE = "cdi.kubevirt.io/storage."
+_SUPPORTED = ("blank", "http", "registry")
+_CLAIM_FIELDS = ("accessModes", "resources", "storageClassName", "volumeMode", "volumeName", "selector",
+                 "dataSource", "dataSourceRef")
+_IGNORED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
+_SOURCE_FIELDS = {
+    "http": ("certConfigMap", "checksum", "secretRef", "url"),
+    "registry": ("pullMethod", "secretRef", "url"),
+    "blank": (),
+}
+
+
+def source(volume: Object) -> tuple[str, Object]:
+    """Name and content of the one source that is set; ("", {}) when there is none."""
+    found = get(volume, "spec", "source", default={})
+    return next(((key, value or {}) for key, value in found.items() if value is not None), ("", {}))
+
+
+def refusal(volume: Object) -> tuple[str, str] | None:
+    """Reason and message when the volume asks for what this release does not do."""
+    if get(volume, "spec", "sourceRef"):
+        return "NotSupported", "spec.sourceRef is not supported yet: name the source in spec.source"
+    kind, content = source(volume)
+    if not kind:
+        return "ErrClaimNotValid", "spec.source names no source"
+    if kind not in _SUPPORTED:
+        return "NotSupported", f"spec.source.{kind} is not supported yet: use one of {', '.join(_SUPPORTED)}"
+    extra = sorted(key for key, value in content.items() if value and key not in _SOURCE_FIELDS[kind])
+    if extra:
+        return "NotSupported", f"spec.source.{kind}.{extra[0]} is not supported yet"
+    if kind == "registry" and not str(content.get("url") or "").startswith("docker://"):
+        return "NotSupported", "spec.source.registry.url: only docker:// is supported yet"
+    if not _size(volume):
+        return "ErrClaimNotValid", "PVC size is missing: set spec.storage.resources.requests.storage"
+    return None
+
+
+def _wish(volume: Object) -> Object:
+    return dict(get(volume, "spec", "pvc") or get(volume, "spec", "storage") or {})
+
+
+def _size(volume: Object) -> object:
+    return get(_wish(volume), "resources", "requests", "storage")
+
+
+def claim(volume: Object) -> Object:
+    """The PersistentVolumeClaim to create; the volume's labels and annotations go along."""
+    meta = child_metadata(volume, name(volume), volume)
+    meta.pop("finalizers", None)
+    kept = {key: text for key, text in meta.get("annotations", {}).items() if key not in _IGNORED_ANNOTATIONS}
+    meta["annotations"] = kept | _request(volume)
+    meta["labels"] = meta.get("labels", {}) | {
+        "app": "containerized-data-importer", "app.kubernetes.io/managed-by": "cdi-controller",
+        "app.kubernetes.io/component": "storage",
+    }
+    spec = {key: deepcopy(value) for key, value in _wish(volume).items() if key in _CLAIM_FIELDS and value}
+    spec.setdefault("accessModes", ["ReadWriteOnce"])
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+
+
+def _request(volume: Object) -> dict[str, str]:
+    """The annotations by which CDI's own parts tell each other what to fill a claim with."""
+    kind, content = source(volume)
+    asked = {
+        OWNED_BY: f"{namespace(volume)}/{name(volume)}",
+        _STORAGE + "contentType": str(get(volume, "spec", "contentType", default="kubevirt")),
+        _STORAGE + "preallocation.requested": str(bool(get(volume, "spec", "preallocation"))).lower(),
+        _IMPORT + "source": "none" if kind == "blank" else kind,
+        _IMPORT + "endpoint": content.get("url"),
+        _IMPORT + "secretName": content.get("secretRef"),
+        _IMPORT + "certConfigMap": content.get("certConfigMap"),
+        _IMPORT + "registryImportMethod": content.get("pullMethod"),
+        _IMPORT + "checksum": content.get("checksum"),
+    }
+    return {key: str(text) for key, text in asked.items() if text}

@@ -1,0 +1,42 @@
+"""The VirtualMachineInstance that a VirtualMachine runs as."""
+
+from __future__ import annotations
+
+import uuid
+from copy import deepcopy
+
+from vmpod.controllers import runstrategy
+from vmpod.controllers.children import INSTANCE_FINALIZER, child_metadata, suffix
+from vmpod.kinds import VIRTUALMACHINEINSTANCE
+from vmpod.model.meta import Object, get, name, uid
+from vmpod.model.meta import annotations as annotations_of
+
+GENERATION = "kubevirt.io/vm-generation"
+_TEMPLATE_HASH = "vmpod.io/template-hash"
+
+
+def instance_of(vm: Object) -> Object:
+    """The VirtualMachineInstance that a machine runs as."""
+    template = get(vm, "spec", "template", default={})
+    meta = child_metadata(vm, name(vm), template)
+    meta["labels"] = meta.get("labels", {}) | {"vm.kubevirt.io/name": name(vm)}
+    meta["annotations"] = meta.get("annotations", {}) | {
+        GENERATION: str(get(vm, "metadata", "generation", default=1)), _TEMPLATE_HASH: _template_hash(vm),
+    }
+    meta["finalizers"] = [INSTANCE_FINALIZER]
+    spec = deepcopy(template.get("spec") or {})
+    firmware = spec.setdefault("domain", {}).setdefault("firmware", {})
+    firmware.setdefault("uuid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"kubevirt.io/{uid(vm)}")))
+    if get(runstrategy.start_request(vm), "data", "paused", default="").lower() == "true":
+        spec["startStrategy"] = "Paused"
+    return {"apiVersion": VIRTUALMACHINEINSTANCE.api_version, "kind": "VirtualMachineInstance", "metadata": meta,
+            "spec": spec}
+
+
+def _template_hash(vm: Object) -> str:
+    return suffix(get(vm, "spec", "template", "spec", default={}), length=12)
+
+
+def needs_restart(vm: Object, vmi: Object) -> bool:
+    """Whether the machine's template has changed since the instance was made from it."""
+    return annotations_of(vmi).get(_TEMPLATE_HASH, _template_hash(vm)) != _template_hash(vm)

@@ -1,0 +1,164 @@
+"""The launcher Pod of a VirtualMachineInstance, with the labels and resources that KubeVirt gives it.
+
+It is a promise to the scheduler and a thing for `kubectl get pods`; the machine itself is made from the VMI.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmpod.controllers.children import child_metadata, suffix
+from vmpod.model import quantity
+from vmpod.model.meta import Object, get, name, uid
+
+DEFAULT_GRACE_S = 30
+_LAUNCHER_GRACE_S = 15  # the launcher outlives its guest by this much (KubeVirt: gracePeriodSeconds + 15)
+_CPU_RATIO = 10  # vCPUs that share a CPU unless the VMI says otherwise (KubeVirt: cpuAllocationRatio)
+_MEBIBYTE = 2**20
+_COPIED = ("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
+           "priorityClassName", "dnsPolicy", "dnsConfig", "subdomain")
+_PRIVATE_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
+_DISKS = "/var/run/kubevirt-private/vmi-disks"
+
+
+def pod_name(vmi: Object) -> str:
+    """One name per instance: a second launcher of the same instance cannot exist."""
+    return f"virt-launcher-{name(vmi)}-{suffix(uid(vmi))}"
+
+
+def launcher_pod(vmi: Object, image: str) -> Object:
+    """The Pod to create for an instance whose volumes are ready."""
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(vmi), "spec": _spec(vmi, image)}
+
+
+def grace_s(vmi: Object) -> int:
+    """Seconds between the wish to stop and the end of the launcher."""
+    return int(get(vmi, "spec", "terminationGracePeriodSeconds", default=DEFAULT_GRACE_S)) + _LAUNCHER_GRACE_S
+
+
+def vcpus(vmi: Object) -> int:
+    """Sockets × cores × threads; else what the resources ask for, at least one."""
+    cpu = get(vmi, "spec", "domain", "cpu", default={})
+    if any(cpu.get(key) for key in ("sockets", "cores", "threads")):
+        return int(cpu.get("sockets") or 1) * int(cpu.get("cores") or 1) * int(cpu.get("threads") or 1)
+    wanted = _resource(vmi, "limits", "cpu") or _resource(vmi, "requests", "cpu")
+    return max(1, -(-quantity.to_milli(wanted) // 1000)) if wanted else 1
+
+
+def guest_memory_bytes(vmi: Object) -> int:
+    """What the guest is given: memory.guest, else the request, else the limit; 0 when nothing says."""
+    wanted = (get(vmi, "spec", "domain", "memory", "guest") or _resource(vmi, "requests", "memory")
+              or _resource(vmi, "limits", "memory"))
+    return quantity.to_bytes(wanted) if wanted else 0
+
+
+def overhead_bytes(vmi: Object) -> int:
+    """Memory that QEMU needs beside the guest's: page tables by size, stacks by vCPU, the video memory.
+
+    KubeVirt adds 190 MiB more for its own processes in the pod, which do not exist here.
+    """
+    graphics = get(vmi, "spec", "domain", "devices", "autoattachGraphicsDevice", default=True)
+    return guest_memory_bytes(vmi) // 512 + (58 + 8 * vcpus(vmi) + (32 if graphics else 0)) * _MEBIBYTE
+
+
+def _resource(vmi: Object, list_name: str, key: str) -> Any:
+    return get(vmi, "spec", "domain", "resources", list_name, key)
+
+
+def _metadata(vmi: Object) -> Object:
+    meta = child_metadata(vmi, pod_name(vmi), vmi)
+    meta.pop("finalizers", None)
+    meta["generateName"] = f"virt-launcher-{name(vmi)}-"
+    meta["labels"] = {
+        **meta.get("labels", {}), "kubevirt.io": "virt-launcher", "kubevirt.io/created-by": uid(vmi),
+        "vm.kubevirt.io/name": name(vmi), "vmi.kubevirt.io/id": name(vmi),
+    }
+    kept = {key: text for key, text in meta.get("annotations", {}).items() if key not in _PRIVATE_ANNOTATIONS}
+    meta["annotations"] = {**kept, "kubevirt.io/domain": name(vmi),
+                           "kubectl.kubernetes.io/default-container": "compute"}
+    return meta
+
+
+def _spec(vmi: Object, image: str) -> Object:
+    spec = vmi.get("spec") or {}
+    volumes = [pair for volume in spec.get("volumes") or () if (pair := _volume(volume))]
+    made: Object = {key: spec[key] for key in _COPIED if spec.get(key)}
+    made |= {
+        "containers": [_compute(vmi, image, volumes)],
+        "volumes": volumes,
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": grace_s(vmi),
+        "hostname": spec.get("hostname") or name(vmi).replace(".", "-")[:63].rstrip("-"),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+    }
+    secrets = sorted({secret for volume in spec.get("volumes") or ()
+                      if (secret := get(volume, "containerDisk", "imagePullSecret"))})
+    return made | ({"imagePullSecrets": [{"name": secret} for secret in secrets]} if secrets else {})
+
+
+def _compute(vmi: Object, image: str, volumes: list[Object]) -> Object:
+    container: Object = {
+        "name": "compute", "image": image, "imagePullPolicy": "IfNotPresent", "resources": _resources(vmi),
+        "volumeMounts": [{"name": one["name"], "mountPath": f"{_DISKS}/{one['name']}"} for one in volumes],
+    }
+    ports = [
+        {"name": port["name"]} | bare if port.get("name") else bare
+        for interface in get(vmi, "spec", "domain", "devices", "interfaces", default=())
+        for port in interface.get("ports") or ()
+        for bare in [{"containerPort": port["port"], "protocol": port.get("protocol") or "TCP"}]
+    ]
+    return container | ({"ports": ports} if ports else {})
+
+
+def _resources(vmi: Object) -> Object:
+    extra, guest = overhead_bytes(vmi), guest_memory_bytes(vmi)
+    resources = get(vmi, "spec", "domain", "resources", default={})
+    asked = _resource(vmi, "requests", "memory")
+    memory = (quantity.to_bytes(asked) if asked else guest) + (0 if resources.get("overcommitGuestOverhead") else extra)
+    requests: Object = {"cpu": _cpu_request(vmi)} | ({"memory": quantity.format_bytes(memory)} if guest else {})
+    limits: Object = {}
+    if (limit := _resource(vmi, "limits", "memory")) is not None:
+        limits["memory"] = quantity.format_bytes(quantity.to_bytes(limit) + extra)
+    if (limit := _resource(vmi, "limits", "cpu")) is not None:
+        limits["cpu"] = limit
+    if get(vmi, "spec", "domain", "cpu", "dedicatedCpuPlacement"):
+        limits["cpu"] = requests["cpu"] = str(vcpus(vmi))
+    return {"requests": requests} | ({"limits": limits} if limits else {})
+
+
+def _cpu_request(vmi: Object) -> str:
+    asked = _resource(vmi, "requests", "cpu") or _resource(vmi, "limits", "cpu")
+    return str(asked) if asked else quantity.format_milli(vcpus(vmi) * 1000 // _CPU_RATIO)
+
+
+def _volume(volume: Object) -> Object | None:
+    """The pod's volume behind a VMI's; None for what is made inside the launcher (cloud-init, emptyDisk …)."""
+    made: Object = {"name": volume["name"]}
+    if claim := claim_name(volume):
+        return made | {"persistentVolumeClaim": {"claimName": claim}}
+    if disk := volume.get("containerDisk"):
+        policy = {"pullPolicy": disk["imagePullPolicy"]} if disk.get("imagePullPolicy") else {}
+        return made | {"image": {"reference": disk["image"], **policy}}
+    if disk := volume.get("hostDisk"):
+        folder = str(disk["path"]).rpartition("/")[0] or "/"
+        return made | {"hostPath": {"path": folder, "type": "DirectoryOrCreate"}}
+    return _mounted_object(volume, made)
+
+
+def _mounted_object(volume: Object, made: Object) -> Object | None:
+    if source := volume.get("configMap"):
+        return made | {"configMap": {"name": source["name"]}}
+    if source := volume.get("secret"):
+        return made | {"secret": {"secretName": source["secretName"]}}
+    for key in ("cloudInitNoCloud", "cloudInitConfigDrive"):
+        if secret := get(volume, key, "secretRef", "name"):
+            return made | {"secret": {"secretName": secret}}
+    return None
+
+
+def claim_name(volume: Object) -> str:
+    """The PersistentVolumeClaim behind a VMI's volume, empty when it has none."""
+    return str(get(volume, "persistentVolumeClaim", "claimName") or get(volume, "dataVolume", "name")
+               or get(volume, "ephemeral", "persistentVolumeClaim", "claimName")
+               or get(volume, "memoryDump", "claimName") or "")

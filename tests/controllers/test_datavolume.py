@@ -1,0 +1,144 @@
+"""DataVolume → claim, and the claim's progress folded back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vmpod.controllers import datavolume as controller
+from vmpod.controllers import garbage
+from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.model import conditions, meta
+from vmpod.model.meta import Object
+from vmpod.testing.world import World
+
+KEY = ("default", "disk")
+_STORAGE = {"resources": {"requests": {"storage": "2Gi"}}}
+_ANNOTATION = "cdi.kubevirt.io/storage."
+
+
+def world_of(source: Object | None = None, **spec: Any) -> World:
+    world = World()
+    wish = {"source": source or {"blank": {}}, "storage": _STORAGE, **spec}
+    world.put(DATAVOLUME, {"metadata": {"name": "disk", "namespace": "default", "labels": {"app": "db"}}, "spec": wish})
+    world.settle({controller: {}})
+    return world
+
+
+def claim(world: World) -> Object:
+    found = world.get(PERSISTENTVOLUMECLAIM, *KEY)
+    assert found is not None
+    return found
+
+
+def status(world: World) -> Object:
+    return dict(meta.get(world.get(DATAVOLUME, *KEY), "status", default={}))
+
+
+def report(world: World, phase: str = "Bound", **marks: str) -> Object:
+    """What the node writes onto the claim."""
+    notes = {_ANNOTATION + key.replace("_", "."): text for key, text in marks.items() if key != "progress"}
+    if "progress" in marks:
+        notes["vmpod.io/progress"] = marks["progress"]
+    world.update(PERSISTENTVOLUMECLAIM, *KEY, {"metadata": {"annotations": notes}})
+    world.update(PERSISTENTVOLUMECLAIM, *KEY, {"status": {"phase": phase}}, "status")
+    world.settle({controller: {}})
+    return status(world)
+
+
+def condition_of(world: World, type: str) -> tuple[str, str, str]:
+    found = conditions.find(status(world)["conditions"], type) or {}
+    return found.get("status", ""), found.get("reason", ""), found.get("message", "")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ({"blank": {}}, {"import.source": "none"}),
+        ({"http": {"url": "http://x/y"}}, {"import.source": "http", "import.endpoint": "http://x/y"}),
+        (
+            {"registry": {"url": "docker://a/b", "pullMethod": "node", "secretRef": "key"}},
+            {"import.source": "registry", "import.endpoint": "docker://a/b", "import.registryImportMethod": "node",
+             "import.secretName": "key"},
+        ),
+    ],
+)  # fmt: skip
+def test_the_claim_asks_for_its_content(source: Object, expected: dict[str, str]) -> None:
+    made = claim(world_of(source))
+    notes = {key.removeprefix(_ANNOTATION): text for key, text in meta.annotations(made).items()}
+    assert expected.items() <= notes.items()
+    assert made["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert made["spec"]["resources"] == _STORAGE["resources"]
+    assert meta.labels(made)["app"] == "containerized-data-importer"
+    assert meta.controller_of(made) is not None
+
+
+def test_an_import_is_followed_to_its_end() -> None:
+    world = world_of({"http": {"url": "http://x/y"}})
+    assert (status(world)["phase"], status(world)["progress"]) == ("Pending", "N/A")
+    assert condition_of(world, "Bound")[0] == "False"
+    assert report(world)["phase"] == "ImportScheduled"
+    found = report(world, pod_phase="Running", progress="42.1")
+    assert (found["phase"], found["progress"], found["claimName"]) == ("ImportInProgress", "42.10%", "disk")
+    assert condition_of(world, "Running")[0] == "True"
+    found = report(world, pod_phase="Succeeded")
+    assert (found["phase"], found["progress"]) == ("Succeeded", "100.0%")
+    assert condition_of(world, "Running") == ("False", "Completed", "Import Complete")
+    assert condition_of(world, "Ready")[0] == "True"
+    assert [note.reason for note in world.notes] == ["ImportScheduled", "ImportInProgress", "ImportSucceeded"]
+    assert world.notes[-1].message == "Successfully imported into PVC disk"
+
+
+def test_a_failure_is_told_with_its_cause() -> None:
+    world = world_of({"http": {"url": "http://x/y"}})
+    marks = {"pod_phase": "Failed", "condition_running_message": "checksum mismatch", "pod_restarts": "2"}
+    found = report(world, **marks)
+    assert (found["phase"], found["restartCount"]) == ("Failed", 2)
+    assert condition_of(world, "Running") == ("False", "Error", "checksum mismatch")
+    assert world.notes[-1].type == "Warning"
+    assert "checksum mismatch" in world.notes[-1].message
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"source": {"upload": {}}}, "spec.source.upload is not supported yet"),
+        ({"source": {"pvc": {"name": "a", "namespace": "b"}}}, "spec.source.pvc is not supported yet"),
+        ({"source": {"snapshot": {"name": "a", "namespace": "b"}}}, "spec.source.snapshot is not supported yet"),
+        ({"source": {"http": {"url": "http://x", "extraHeaders": ["a: b"]}}}, "spec.source.http.extraHeaders"),
+        ({"sourceRef": {"kind": "DataSource", "name": "a"}}, "spec.sourceRef is not supported yet"),
+        ({"storage": {}}, "PVC size is missing"),
+    ],
+)
+def test_what_is_not_done_is_refused_by_name(spec: Object, why: str) -> None:
+    world = world_of(**spec)
+    assert world.list(PERSISTENTVOLUMECLAIM) == []
+    assert status(world)["phase"] == "Pending"
+    assert why in condition_of(world, "Running")[2]
+    (warning,) = world.notes
+    assert why in warning.message
+
+
+def test_a_claim_of_somebody_else_is_not_touched() -> None:
+    world = World()
+    world.put(PERSISTENTVOLUMECLAIM, {"metadata": {"name": "disk", "namespace": "default"}, "spec": _STORAGE})
+    spec = {"source": {"blank": {}}, "storage": _STORAGE}
+    world.put(DATAVOLUME, {"metadata": {"name": "disk", "namespace": "default"}, "spec": spec})
+    world.settle({controller: {}})
+    assert condition_of(world, "Running")[1] == "ErrResourceExists"
+    assert meta.owner_references(claim(world)) == []
+
+
+def test_a_kept_claim_is_taken_up_again() -> None:
+    world = world_of()
+    report(world, pod_phase="Succeeded")
+    before = meta.uid(claim(world))
+    world.delete(DATAVOLUME, *KEY, propagation="Orphan")
+    world.settle({garbage: {}, controller: {}})
+    assert meta.owner_references(claim(world)) == []
+    spec = {"source": {"blank": {}}, "storage": _STORAGE}
+    world.put(DATAVOLUME, {"metadata": {"name": "disk", "namespace": "default"}, "spec": spec})
+    world.settle({garbage: {}, controller: {}})
+    assert meta.uid(claim(world)) == before
+    assert status(world)["phase"] == "Succeeded"
