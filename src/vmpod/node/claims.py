@@ -1,0 +1,272 @@
+"""The loop of PersistentVolumeClaims: volumes are folders of the home, images come in as copy-on-write bases."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from vmpod.base import log
+from vmpod.base.clock import SystemClock
+from vmpod.base.errors import Problem
+from vmpod.base.paths import Paths
+from vmpod.base.tasks import Tasks
+from vmpod.client.cache import Cache
+from vmpod.client.client import Client
+from vmpod.drivers.disks import overlay
+from vmpod.drivers.disks.fetch import Access
+from vmpod.drivers.disks.importer import no_room
+from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, SECRET, STORAGECLASS
+from vmpod.kinds.kind import Kind
+from vmpod.model import meta, quantity
+from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
+from vmpod.model.status import ApiError
+from vmpod.node import claimdisk, imports
+from vmpod.node.containerdisks import ContainerDisks
+from vmpod.node.translate import claim as claims
+from vmpod.node.translate.claim import CancelImport, ClaimPlan, MakeVolume, RemoveVolume, Seen, StartImport
+from vmpod.reconcile import apply as shell
+from vmpod.reconcile.actions import Create, Note, Patch
+from vmpod.reconcile.events import Recorder
+from vmpod.reconcile.loop import Key, Loop, Watch, Written, own
+
+_log = log.get("claims")
+_ENDED = ("Succeeded", "Failed")
+_PROGRESS_EVERY_S = 1.0
+
+
+class Claims:
+    """Binds claims, fills them, and removes volumes whose claim is gone."""
+
+    def __init__(
+        self, client: Client, cache: Cache, paths: Paths, disks: ContainerDisks, recorder: Recorder, node: str
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._paths = paths
+        self._disks = disks
+        self._recorder = recorder
+        self._node = node
+        self._tasks = Tasks()
+        self._importing: dict[str, asyncio.Task[None]] = {}
+        watches = (
+            own(PERSISTENTVOLUMECLAIM),
+            Watch(POD, _claims_of),
+            Watch(PERSISTENTVOLUME, lambda volume: [_claim_key(volume)]),
+        )
+        self.loop: Loop[Seen, ClaimPlan] = Loop(
+            "claims", PERSISTENTVOLUMECLAIM, watches, self._gather, claims.plan, lambda seen, _: claims.status(seen),
+            self._apply, cache, client, recorder, SystemClock(),
+        )  # fmt: skip
+        self.reclaim: Loop[Object, ClaimPlan] = Loop(
+            "volumes", PERSISTENTVOLUME, (own(PERSISTENTVOLUME), Watch(PERSISTENTVOLUMECLAIM, _volumes_of)),
+            lambda key, cache, _: cache.get(PERSISTENTVOLUME, *key), self._plan_volume, None,
+            self._apply_volume, cache, client, recorder, SystemClock(),
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        """Begin; what an earlier engine left half-made, and bases that nothing uses any more, are cleared first."""
+        for left in self._paths.staging.glob("*"):
+            await asyncio.to_thread(shutil.rmtree, left, True)
+        await self._disks.forget_gone()
+        self.loop.start()
+        self.reclaim.start()
+
+    async def stop(self) -> None:
+        await self.loop.stop()
+        await self.reclaim.stop()
+        await self._tasks.stop()
+
+    def _gather(self, key: Key, cache: Cache, now: datetime) -> Seen | None:
+        claim = cache.get(PERSISTENTVOLUMECLAIM, *key)
+        if claim is None:
+            return None
+        named = get(claim, "spec", "volumeName") or claims.volume_name(claim)
+        users = tuple(name(pod) for pod in cache.list(POD, key[0])
+                      if key in _claims_of(pod) and get(pod, "status", "phase") not in _ENDED)  # fmt: skip
+        return Seen(claim, cache.get(PERSISTENTVOLUME, "", named), tuple(cache.list(STORAGECLASS)), users,
+                    uid(claim) in self._importing, self._node)  # fmt: skip
+
+    async def _apply(self, action: Any) -> Written | None:
+        match action:
+            case MakeVolume(volume):
+                self._folder(name(volume)).mkdir(mode=0o777, parents=True, exist_ok=True)
+                self._folder(name(volume)).chmod(0o777)
+                written = await shell.apply(self._client, Create(PERSISTENTVOLUME, volume))
+                await self._client.patch(PERSISTENTVOLUME, "", name(volume), {"status": {"phase": "Bound"}},
+                                         subresource="status")  # fmt: skip
+                return written
+            case StartImport(claim, volume_name, restarts):
+                work = self._import(claim, volume_name, restarts)
+                self._importing[uid(claim)] = self._tasks.start(work, f"import {name(claim)}")
+                return None
+            case CancelImport(claim):
+                await self._cancel(uid(claim))
+                return None
+            case _:
+                return await shell.apply(self._client, action)
+
+    def _folder(self, volume: str) -> Path:
+        return self._paths.volume(volume)
+
+    # imports
+
+    async def _import(self, claim: Object, volume: str, restarts: int) -> None:
+        """One try to fill a claim, to its end; reports on the claim and looks at it again."""
+        try:
+            await asyncio.sleep(claims.retry_s(restarts))
+            await self._report(claim, claims.as_progress("Running", restarts=restarts))
+            async with self._disks.bases.kept():
+                await self._fill(claim, volume)
+            await self._report(claim, claims.as_progress("Succeeded", progress="100.0%", message="Import Complete",
+                                                         restarts=restarts))  # fmt: skip
+        except Problem as problem:
+            await self._failed(claim, problem, restarts)
+        except OSError as error:
+            told = no_room(f"import into the claim {name(claim)}", error, str(self._paths.home))
+            await self._failed(claim, told, restarts)
+        finally:
+            self._importing.pop(uid(claim), None)
+            self.loop.enqueue((namespace(claim), name(claim)))
+        await self._disks.bases.sweep()  # a base that was refused is nobody's
+
+    async def _cancel(self, claim_uid: str) -> None:
+        """End an import; returns when it has left nothing half-made."""
+        task = self._importing.get(claim_uid)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _failed(self, claim: Object, problem: Problem, restarts: int) -> None:
+        phase = "Failed" if imports.is_final(problem) else "Pending"
+        reason = problem.reason or "ImportFailed"
+        await self._recorder.record(Note("Warning", reason, problem.render(), claim))
+        await self._report(claim, claims.as_progress(phase, message=problem.render(), reason=reason,
+                                                     restarts=restarts + 1))  # fmt: skip
+
+    async def _report(self, claim: Object, patch: Object) -> None:
+        try:
+            await self._client.patch(PERSISTENTVOLUMECLAIM, namespace(claim), name(claim), patch)
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
+
+    async def _fill(self, claim: Object, volume: str) -> None:
+        """Make the claim's disk: an overlay on the base that the import gives. Raises Problem."""
+        folder = self._folder(volume)
+        if (folder / claimdisk.DISK).is_file():
+            return
+        if meta.annotations(claim).get(claims.SOURCE) == "none":
+            await claimdisk.make(self._paths, folder, claims.size_bytes(claim))
+            return
+        base = await self._base(claim)
+        virtual, room = await overlay.virtual_bytes(base), claims.size_bytes(claim)
+        if room and virtual > room:
+            why = f"its virtual size {virtual} is larger than the claim's {room} bytes"
+            fix = f"set resources.requests.storage to {quantity.format_bytes(virtual)} or more"
+            raise Problem(f"import into the claim {name(claim)}", why, fix, "TooSmall")
+        await claimdisk.make(self._paths, folder, room, base)
+
+    async def _base(self, claim: Object) -> Path:
+        said = meta.annotations(claim)
+        source, endpoint = said.get(claims.SOURCE, ""), said.get(claims.ENDPOINT, "")
+        if source == "registry":
+            image = endpoint.removeprefix("docker://")
+            secret = said.get(claims.SECRET_NAME, "")
+            base, warning = await self._disks.base(image, policy="IfNotPresent", namespace=namespace(claim),
+                                                   secrets=[secret] if secret else [])  # fmt: skip
+            if warning:
+                await self._recorder.record(Note("Warning", "LocalImage", warning, claim))
+            return base
+        if source in ("http", "file"):
+            where = endpoint.removeprefix("file://") if source == "file" else endpoint
+            job = imports.job_for(self._paths, source, where, name=endpoint,
+                                  checksum=said.get(f"{claims.CDI}.import.checksum", ""))  # fmt: skip
+            sha256, _ = await imports.run_job(job, self._progress_of(claim), self._access(claim))
+            return imports.base_path(self._paths, sha256)
+        raise Problem(f"import into the claim {name(claim)}", f"the source {source!r} is not known", "", "Unsupported")
+
+    def _access(self, claim: Object) -> Access:
+        """What the claim's source says about reaching it. Raises Problem when the object that it names is missing."""
+        said = meta.annotations(claim)
+        secret, authorities = said.get(claims.SECRET_NAME, ""), said.get(claims.CERTIFICATES, "")
+        data = self._data(SECRET, claim, secret) if secret else {}
+        words = [base64.b64decode(data.get(key, "")).decode() for key in ("accessKeyId", "secretKey")]
+        bundle = self._data(CONFIGMAP, claim, authorities) if authorities else {}
+        return Access(words[0], words[1], "\n".join(bundle.values()))
+
+    def _data(self, kind: Kind, claim: Object, wanted: str) -> dict[str, str]:
+        found = self._cache.get(kind, namespace(claim), wanted)
+        if found is None:
+            why = f'{kind.kind.lower()} "{wanted}" not found'
+            raise Problem(f"import into the claim {name(claim)}", why, f"kubectl get {kind.plural}", "NotFound")
+        return dict(found.get("data") or {})
+
+    def _progress_of(self, claim: Object) -> imports.Progress:
+        loop = asyncio.get_running_loop()
+        last = [0.0]
+
+        def tell(line: dict[str, Any]) -> None:
+            if loop.time() - last[0] < _PROGRESS_EVERY_S:
+                return
+            last[0] = loop.time()
+            text = f"{line['percent']:.2f}%" if "percent" in line else ""
+            patch = {"metadata": {"annotations": {claims.PROGRESS: text or str(line["phase"])}}}
+            self._tasks.start(self._report(claim, patch), f"progress {name(claim)}")
+
+        return tell
+
+    # reclaiming
+
+    def _plan_volume(self, volume: Object) -> ClaimPlan:
+        """A volume goes with its claim (reclaim policy Delete), or stays Released (Retain)."""
+        if not claims.is_ours(volume):
+            return ClaimPlan()
+        key = _claim_key(volume)
+        claim = self._cache.get(PERSISTENTVOLUMECLAIM, *key)
+        if claim is not None and uid(claim) == get(volume, "spec", "claimRef", "uid"):
+            return ClaimPlan()
+        if is_deleting(volume) or get(volume, "spec", "persistentVolumeReclaimPolicy") == "Delete":
+            return ClaimPlan((RemoveVolume(volume),))
+        if get(volume, "status", "phase") == "Released":
+            return ClaimPlan()
+        return ClaimPlan((Patch(PERSISTENTVOLUME, "", name(volume), {"status": {"phase": "Released"}}, "status"),))
+
+    async def _apply_volume(self, action: Any) -> Written | None:
+        if isinstance(action, RemoveVolume):
+            return await self._remove(action.volume)
+        return await shell.apply(self._client, action)
+
+    async def _remove(self, volume: Object) -> Written | None:
+        """Remove a volume's object, and its data unless they are to be retained; a base nothing else uses goes too."""
+        await self._cancel(get(volume, "spec", "claimRef", "uid", default=""))
+        if get(volume, "spec", "persistentVolumeReclaimPolicy") == "Retain":
+            _log.info("the volume %s is gone, its data are retained in %s", name(volume), self._folder(name(volume)))
+        else:
+            await asyncio.to_thread(claimdisk.erase, self._paths, self._folder(name(volume)))
+        await self._disks.bases.sweep()
+        try:
+            fresh = await self._client.patch(PERSISTENTVOLUME, "", name(volume), {"metadata": {"finalizers": None}})
+            if not is_deleting(fresh):
+                await self._client.delete(PERSISTENTVOLUME, "", name(volume), uid=uid(volume))
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
+        return None
+
+
+def _claims_of(pod: Object) -> list[Key]:
+    """The claims that a pod mounts."""
+    return [(namespace(pod), claim) for volume in get(pod, "spec", "volumes", default=[])
+            if (claim := get(volume, "persistentVolumeClaim", "claimName"))]  # fmt: skip
+
+
+def _volumes_of(claim: Object) -> list[Key]:
+    return [("", get(claim, "spec", "volumeName") or claims.volume_name(claim))]
+
+
+def _claim_key(volume: Object) -> Key:
+    return (get(volume, "spec", "claimRef", "namespace") or "", get(volume, "spec", "claimRef", "name") or "")

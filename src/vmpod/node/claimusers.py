@@ -1,0 +1,55 @@
+"""Whose turn it is to use a claim's disk. Pure.
+
+An image that two machines write is soon destroyed, and QEMU's own lock would let the second one crash over and over.
+So it waits: for a machine that runs, and for one that came before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from vmpod.model.meta import Object, get, name, uid
+
+_ENDED = ("Succeeded", "Failed")
+
+
+def blocked_by(
+    claim: str, pod: Object, launchers: Iterable[Object], instance_of: Callable[[Object], Object | None]
+) -> str:
+    """The name of the machine that `pod`'s must wait for before it uses the claim's disk; empty when it need not.
+
+    Machines that only read it (volumes `ephemeral` and read-only ones) do not wait for each other.
+    """
+    mine = instance_of(pod)
+    for other in launchers:
+        if uid(other) == uid(pod) or get(other, "status", "phase") in _ENDED or claim not in _claims(other):
+            continue
+        theirs = instance_of(other)
+        if (_writes(mine, claim) or _writes(theirs, claim)) and _is_first(other, pod):
+            return name(theirs) if theirs is not None else name(other)
+    return ""
+
+
+def _claims(launcher: Object) -> list[str]:
+    return [str(get(volume, "persistentVolumeClaim", "claimName", default=""))
+            for volume in get(launcher, "spec", "volumes", default=())]  # fmt: skip
+
+
+def _is_first(other: Object, pod: Object) -> bool:
+    return get(other, "status", "phase") == "Running" or _age(other) < _age(pod)
+
+
+def _age(pod: Object) -> tuple[str, str]:
+    return str(get(pod, "metadata", "creationTimestamp", default="")), uid(pod)
+
+
+def _writes(vmi: Object | None, claim: str) -> bool:
+    """Whether a machine writes the claim; one that is gone may still do so until its launcher is."""
+    if vmi is None:
+        return True
+    for volume in get(vmi, "spec", "volumes", default=()):
+        named = get(volume, "persistentVolumeClaim", default={})
+        written = "" if named.get("readOnly") else named.get("claimName")
+        if claim in (written, get(volume, "dataVolume", "name")):
+            return True
+    return False

@@ -1,0 +1,100 @@
+"""What a machine needs on disk before it starts: the shared root, its socket folder, seeds, UEFI variables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from vmpod.base import files
+from vmpod.base.paths import Paths
+from vmpod.drivers.qemu.seed import write_iso
+from vmpod.model.meta import Object, get
+from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate.cloudinit import Lookup, seed
+from vmpod.node.translate.machine_nics import QEMU_USER
+
+_MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "run/vm", "etc", "etc/alternatives", "disks", "usr", "var")
+_LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
+_SHOWN = ("/usr", "/etc/alternatives", "/etc/ld.so.cache")
+_LOG_BYTES = 8 << 20
+_KEPT_BYTES = 1 << 20
+
+
+def ensure_root(root: Path) -> tuple[str, ...]:
+    """Make the root file system that all compute containers share; the host's paths to show inside it."""
+    for name in _MOUNT_POINTS:
+        (root / name).mkdir(mode=0o755, parents=True, exist_ok=True)
+    for name in _LINKS:
+        host, ours = Path("/", name), root / name
+        if host.is_symlink() and not ours.is_symlink():
+            ours.symlink_to(os.readlink(host))
+    plain = tuple(f"/{name}" for name in _LINKS if Path("/", name).is_dir() and not Path("/", name).is_symlink())
+    return tuple(path for path in (*_SHOWN, *plain) if Path(path).exists())
+
+
+def run_folder(paths: Paths, pod_uid: str) -> Path:
+    """Where the sockets of a pod's machine are."""
+    return paths.pod(pod_uid) / "run"
+
+
+def ensure_run(paths: Paths, pod_uid: str) -> Path:
+    """Make the socket folder; it belongs to QEMU's user."""
+    folder = run_folder(paths, pod_uid)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _give(folder)
+    return folder
+
+
+def _give(path: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, QEMU_USER, QEMU_USER)
+
+
+def ensure_variables(folder: Path, template: str) -> None:
+    """This machine's own copy of the UEFI variables, made once."""
+    file = folder / "efi-vars.fd"
+    if template and not file.exists():
+        shutil.copyfile(template, file)
+        file.chmod(0o600)
+        _give(file)
+
+
+def write_seeds(paths: Paths, pod_uid: str, vmi: Object, lookup: Lookup) -> dict[str, PreparedVolume]:
+    """Write the seed disk of every volume that is made of objects, once. Raises Problem when an object is missing."""
+    return {
+        volume["name"]: made for volume in get(vmi, "spec", "volumes", default=())
+        if (made := _write_seed(paths, pod_uid, vmi, volume, lookup)) is not None
+    }
+
+
+def _write_seed(
+    paths: Paths, pod_uid: str, vmi: Object, volume: Mapping[str, object], lookup: Lookup
+) -> PreparedVolume | None:
+    file = paths.pod(pod_uid) / "disks" / f"{volume['name']}.iso"
+    inside = f"/disks/seed/{volume['name']}.iso"
+    if not file.exists():
+        wanted = seed(vmi, volume, lookup)
+        if wanted is None:
+            return None
+        file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        write_iso(file, wanted.label, wanted.files, owner=QEMU_USER if os.geteuid() == 0 else None)
+    bind = (str(file), inside, False)  # writable: QEMU has no read-only SATA disk, and a seed may be one
+    return PreparedVolume(file, container_path=inside, format="raw", binds=(bind,))
+
+
+def trim_log(file: Path) -> None:
+    """Keep a console's log from growing for ever: above 8 MiB its last 1 MiB goes to `.1` and it starts anew.
+
+    QEMU appends, so the file may be cut under it.
+    """
+    try:
+        with files.open_plain(file, write=True) as log:
+            if os.fstat(log.fileno()).st_size <= _LOG_BYTES:
+                return
+            log.seek(-_KEPT_BYTES, os.SEEK_END)
+            files.write_anew(file.with_name(file.name + ".1"), log.read(_KEPT_BYTES))
+            log.truncate(0)
+    except OSError:
+        pass

@@ -1,0 +1,324 @@
+"""One running machine: its monitor followed, its guest agent asked, its probes run; what is seen is told on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+from vmpod.base import log
+from vmpod.base.errors import Problem
+from vmpod.base.tasks import Tasks
+from vmpod.drivers.qemu.agent import Agent
+from vmpod.drivers.qemu.args.channel import AGENT_CHARDEV
+from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
+from vmpod.model.meta import Object, get
+from vmpod.node import machine_files, machine_probes
+from vmpod.node.machine_streams import Console
+from vmpod.node.status.machine import Guest, Observed, guest_os
+
+_QUICK_S = 0.03
+_QUICK_TIMES = 200
+_SLOW_S = 0.5
+_AGENT_S = 30.0
+_AGENT_DEVICE = "agent0-dev"
+_PRESSES_S = (1.0, 1.0, 3.0)
+_PRESS_S = 5.0
+_REBOOT_S = 120.0
+_CHANGES = ("STOP", "RESUME", "SUSPEND", "WAKEUP", "GUEST_PANICKED", "WATCHDOG", "BLOCK_IO_ERROR", "RESET", "SHUTDOWN")
+_log = log.get("machines")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Which machine: its VMI, the pod that it runs in, and where its sockets are."""
+
+    namespace: str
+    name: str
+    uid: str
+    pod: str
+    pod_uid: str
+    folder: Path
+
+
+Tell = Callable[["Watch"], None]
+Note = Callable[["Watch", str, str, str], None]
+"""(watch, type, reason, message): something for people to know"""
+
+
+class Watch:
+    """Follows one machine until `stop`. `seen` is always what is known now; `tell` is called when it changed."""
+
+    def __init__(self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note) -> None:
+        self.machine = machine
+        self.seen = seen
+        self.console = Console(machine.folder / "serial.sock")
+        self._spec: Object = get(vmi, "spec", default={})
+        self._is_new = get(vmi, "status", "phase") != "Running"
+        self._tell = tell
+        self._note = note
+        self._tasks = Tasks()
+        self._qmp: Monitor | None = None
+        self._agent: Agent | None = None
+        self._agent_lock = asyncio.Lock()
+        self._agent_news = asyncio.Event()
+        self._begun: set[str] = set()
+        self._reboot_until = 0.0
+
+    def start(self) -> None:
+        """Begin to follow; the machine need not run yet."""
+        self._begin("monitor", self._follow())
+        self._begin("agent", self._ask_agent())
+
+    def _begin(self, name: str, work: Any) -> None:
+        self._begun.add(name)
+        self._tasks.start(work, f"{name} of {self.machine.namespace}/{self.machine.name}")
+
+    async def stop(self) -> None:
+        """Let go of the machine, which runs on."""
+        await self._tasks.stop()
+        await self.console.close()
+        await self._hang_up()
+        if self._qmp is not None:
+            await self._qmp.close()
+
+    def observe(self, **changes: Any) -> None:
+        """Note what changed and tell, if it did."""
+        fresh = replace(self.seen, **changes)
+        if fresh != self.seen:
+            self.seen = fresh
+            self._tell(self)
+
+    # monitor ---------------------------------------------------------------------------------------------
+
+    @property
+    def qmp(self) -> Monitor:
+        """The connection. Raises Gone while there is none."""
+        if self._qmp is None:
+            raise Gone(f"reach the machine {self.machine.name}", "it does not answer")
+        return self._qmp
+
+    async def _follow(self) -> None:
+        while True:
+            self._qmp = await self._connect()
+            try:
+                await self._take_stock(self._qmp)
+                async for event in self._qmp.events():
+                    await self._happened(self._qmp, event)
+            except (Gone, Refused) as problem:
+                _log.debug("monitor of %s: %s", self.machine.name, problem)
+            finally:
+                lost, self._qmp = self._qmp, None
+                await lost.close()
+            self.observe(run_state="", guest=Guest())
+
+    async def _connect(self) -> Monitor:
+        path = self.machine.folder / "qmp.sock"
+        attempt = 0
+        while True:
+            if path.exists():
+                try:
+                    return await Monitor.connect(path)
+                except Gone:
+                    pass
+            attempt += 1
+            await asyncio.sleep(_QUICK_S if attempt < _QUICK_TIMES else _SLOW_S)
+
+    async def _take_stock(self, qmp: Monitor) -> None:
+        kind = self.seen.machine_type or await qmp.machine_type()
+        state = await qmp.status()
+        if state == "shutdown":  # an earlier engine died during a soft reboot
+            self._reboot_until = asyncio.get_running_loop().time() + _REBOOT_S
+            await self._after_shutdown(qmp)
+            state = await qmp.status()
+        connected = await qmp.is_agent_connected(AGENT_CHARDEV)
+        guest = self.seen.guest if connected and self.seen.guest.connected else Guest(connected=connected)
+        self.observe(run_state=state, machine_type=kind, guest=guest, trouble=None)
+        self._agent_news.set()
+        self._start_probes()
+        if self._is_new:
+            self._is_new = False
+            self._note(self, "Normal", "Started", "VirtualMachineInstance started.")
+
+    async def _happened(self, qmp: Monitor, event: Event) -> None:
+        if event.name == "VSERPORT_CHANGE" and event.data.get("id") == _AGENT_DEVICE:
+            await self._hang_up()
+            self.observe(guest=Guest(connected=bool(event.data.get("open"))))
+            self._agent_news.set()
+            return
+        if event.name == "SHUTDOWN":
+            await self._shut_down(qmp, event)
+        if event.name == "BLOCK_IO_ERROR":
+            self._report_io_error(event)
+        if event.name == "GUEST_PANICKED":
+            self._note(self, "Warning", "PanicGuest", "Guest panicked")
+        if event.name in _CHANGES:
+            self.observe(run_state=await qmp.status())
+
+    async def _shut_down(self, qmp: Monitor, event: Event) -> None:
+        if event.data.get("guest"):
+            self.observe(guest_stopped=True)
+        if await qmp.status() == "shutdown":
+            await self._after_shutdown(qmp)
+
+    async def _after_shutdown(self, qmp: Monitor) -> None:
+        """The guest has powered off and QEMU stayed, as a soft reboot told it to: start anew, or end after all."""
+        await qmp.execute("set-action", shutdown="poweroff")
+        wanted = asyncio.get_running_loop().time() < self._reboot_until and not self.seen.stop_wished
+        self._reboot_until = 0.0
+        if not wanted:
+            await qmp.quit()
+            return
+        self.observe(guest_stopped=False)
+        await qmp.reset()
+        await qmp.cont()
+
+    def _report_io_error(self, event: Event) -> None:
+        device = str(event.data.get("device") or event.data.get("node-name") or "a disk")
+        if event.data.get("nospace"):
+            why = "the host's disk is full; free some space, then run: virtctl unpause vmi " + self.machine.name
+        else:
+            why = str(event.data.get("reason") or "input/output error")
+        self._note(self, "Warning", "IOerror", f"{device}: {why}")
+
+    # stopping --------------------------------------------------------------------------------------------
+
+    def power_down(self) -> None:
+        """Press the power button, again and again until the machine is gone: one that boots does not listen yet."""
+        if "power button" not in self._begun:
+            self.observe(stop_wished=True)
+            self._note(self, "Normal", "ShuttingDown", "Signaled Graceful Shutdown")
+            self._begin("power button", self._press())
+
+    async def _press(self) -> None:
+        for pause_s in chain(_PRESSES_S, repeat(_PRESS_S)):
+            try:
+                if self.seen.is_paused:
+                    await self.qmp.cont()
+                await self.qmp.power_down()
+            except (Gone, Refused):
+                pass
+            await asyncio.sleep(pause_s)
+
+    async def soft_reboot(self) -> None:
+        """Ask the guest to start anew: through its agent, else a power-down that ends in a reset."""
+        if self.seen.guest.connected and await self._rebooted_by_agent():
+            return
+        await self.qmp.execute("set-action", shutdown="pause")
+        self._reboot_until = asyncio.get_running_loop().time() + _REBOOT_S
+        await self.qmp.power_down()
+
+    async def _rebooted_by_agent(self) -> bool:
+        """The agent says nothing when it obeys."""
+        try:
+            await self.ask("guest-shutdown", 1.0, mode="reboot")
+        except Problem as problem:
+            return problem.reason != "Refused"
+        return True
+
+    # guest agent -----------------------------------------------------------------------------------------
+
+    async def ask(self, command: str, timeout_s: float = 5.0, **arguments: Any) -> Any:
+        """One question to the guest agent. Raises Problem when it is not there or refuses."""
+        if not self.seen.guest.connected:
+            raise Problem("ask the guest agent", "VMI does not have guest agent connected", reason="NoAgent")
+        async with self._agent_lock:
+            return await self._say(command, timeout_s, **arguments)
+
+    async def _say(self, command: str, timeout_s: float, **arguments: Any) -> Any:
+        """The conversation stays open: an agent without a listener looks ten times a second whether one came."""
+        if self._agent is None:
+            self._agent = await Agent.connect(self.machine.folder / "agent.sock")
+        try:
+            return await self._agent.execute(command, timeout_s, **arguments)
+        except Problem as problem:
+            if problem.reason != "Refused":
+                await self._hang_up()
+            raise
+
+    async def _hang_up(self) -> None:
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            await agent.close()
+
+    async def ask_if_known(self, command: str) -> Any:
+        """Like `ask`, but None when this guest's agent does not know the command or declines it."""
+        try:
+            return await self.ask(command)
+        except Problem as problem:
+            if problem.reason == "Refused":
+                return None
+            raise
+
+    async def _ask_agent(self) -> None:
+        while True:
+            self._agent_news.clear()
+            if self.seen.guest.connected:
+                await self._learn()
+            machine_files.trim_log(self.machine.folder / "serial.log")
+            try:
+                await asyncio.wait_for(self._agent_news.wait(), _AGENT_S)
+            except TimeoutError:
+                pass
+
+    async def _learn(self) -> None:
+        """The agent of an old guest may not know every question."""
+        try:
+            info = await self.ask("guest-info")
+            system = await self.ask_if_known("guest-get-osinfo")
+            cards = await self.ask_if_known("guest-network-get-interfaces")
+        except Problem as problem:
+            _log.debug("guest agent of %s: %s", self.machine.name, problem)
+            return
+        names = {str(c["hardware-address"]).lower(): str(c["name"]) for c in cards or () if "hardware-address" in c}
+        self.observe(guest=Guest(True, True, str(info.get("version", "")), guest_os(system or {}), names))
+
+    # probes ----------------------------------------------------------------------------------------------
+
+    def _start_probes(self) -> None:
+        readiness, liveness = self._spec.get("readinessProbe"), self._spec.get("livenessProbe")
+        doors = machine_probes.Doors(self.seen.ip, self._ping, self._execute)
+        if readiness and "readiness" not in self._begun:
+            if self.seen.ready is None:
+                self.observe(ready=False, ready_why="the readiness probe has not succeeded yet")
+            self._begin("readiness", machine_probes.follow(readiness, doors, self._is_ready))
+        if liveness and "liveness" not in self._begun:
+            self._begin("liveness", machine_probes.follow(liveness, doors, self._is_live))
+
+    def _is_ready(self, ok: bool, why: str) -> None:
+        if not ok and self.seen.ready is not False:
+            self._note(self, "Warning", "Unhealthy", f"Readiness probe failed: {why}")
+        self.observe(ready=ok, ready_why="" if ok else f"Readiness probe failed: {why}")
+
+    def _is_live(self, ok: bool, why: str) -> None:
+        if not ok and "end" not in self._begun:
+            self._note(self, "Warning", "Unhealthy", f"Liveness probe failed: {why}, the machine is ended")
+            self._begin("end", self._end())
+
+    async def _end(self) -> None:
+        try:
+            await self.qmp.quit()
+        except Problem:
+            pass
+
+    async def _ping(self, timeout_s: float) -> bool:
+        try:
+            await self.ask("guest-ping", timeout_s)
+        except Problem:
+            return False
+        return True
+
+    async def _execute(self, command: list[str], timeout_s: float) -> int:
+        """Run a program in the guest; its exit code, -1 when it could not be run."""
+        try:
+            started = await self.ask("guest-exec", timeout_s, path=command[0], arg=command[1:])
+            while True:
+                done = await self.ask("guest-exec-status", timeout_s, pid=started["pid"])
+                if done.get("exited"):
+                    return int(done.get("exitcode", -1))
+                await asyncio.sleep(0.1)
+        except (Problem, IndexError):
+            return -1

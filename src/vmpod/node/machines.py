@@ -1,0 +1,376 @@
+"""The machines of this node: what their containers should be, and what is seen of those that run.
+
+Nothing here is needed for a machine to run on: a new engine connects to the same sockets and goes on telling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from vmpod.base import log
+from vmpod.base.clock import Clock, SystemClock
+from vmpod.base.errors import Problem
+from vmpod.base.paths import Paths
+from vmpod.base.tasks import Tasks
+from vmpod.client.cache import Cache
+from vmpod.client.client import Client
+from vmpod.drivers.host import facts as host
+from vmpod.drivers.host.facts import HostFacts
+from vmpod.drivers.net.attachments import Attachment, MachineNic
+from vmpod.drivers.podman import container as labels_
+from vmpod.drivers.podman.client import Podman
+from vmpod.drivers.podman.logs import Wanted
+from vmpod.drivers.podman.spec import ContainerSpec
+from vmpod.drivers.qemu.spec import MachineSpec
+from vmpod.kinds import CONFIGMAP, POD, SECRET, VIRTUALMACHINEINSTANCE
+from vmpod.model import conditions, status
+from vmpod.model.meta import Object, controller_of, get, name, namespace, uid
+from vmpod.model.selectors import from_map
+from vmpod.node import machine_asks, machine_files
+from vmpod.node.duplexes import ConnectionDuplex
+from vmpod.node.machine_streams import Datagrams, Reader, open_socket, open_tcp, open_udp
+from vmpod.node.machine_watch import Machine, Watch
+from vmpod.node.prepared import PreparedVolume
+from vmpod.node.status import machine as machine_status
+from vmpod.node.status.machine import Guest, Observed
+from vmpod.node.translate.machine import firmware_template, machine_spec
+from vmpod.node.translate.machine_container import COMPUTE, Surroundings, container_spec
+from vmpod.node.translate.machine_nics import machine_nic
+from vmpod.reconcile.actions import Note
+from vmpod.reconcile.events import Recorder
+
+Key = tuple[str, str]
+Stream = ConnectionDuplex | Reader | Datagrams
+_LAUNCHER = {"kubevirt.io": "virt-launcher"}
+_NOT_RUNNING = "VMI is not running"
+_LAST_LINES = 5
+_TRIES = 5
+_log = log.get("machines")
+
+
+class Ref(Protocol):
+    """The object that a stream belongs to."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+class Net(Protocol):
+    """What is asked of the network."""
+
+    def attachments(self) -> list[Attachment]: ...
+
+
+class Machines:
+    """Every launcher pod of this node that has, or shall have, a machine."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        paths: Paths,
+        facts: HostFacts,
+        network: Net,
+        podman: Podman,
+        volumes: object,
+        enqueue: Callable[[Key], None],
+        *,
+        events: Recorder | None = None,
+        clock: Clock | None = None,
+        settled: Callable[[], Awaitable[HostFacts]] | None = None,
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._paths = paths
+        self._facts = facts
+        self._settled = settled
+        self._network = network
+        self._podman = podman
+        self._enqueue = enqueue
+        self._events = events or Recorder(client, "virt-handler", facts.hostname)
+        self._clock = clock or SystemClock()
+        self._watches: dict[str, Watch] = {}
+        self._writing: dict[str, asyncio.Lock] = {}
+        self._tasks = Tasks()
+
+    # life ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Find the machines that run already and follow them; nothing about them is changed."""
+        self._cache.subscribe(POD, self._pod_changed)
+        self._cache.subscribe(VIRTUALMACHINEINSTANCE, self._vmi_changed)
+        for pod in self._cache.list(POD, selector=from_map(_LAUNCHER)):
+            folder = machine_files.run_folder(self._paths, uid(pod))
+            if (folder / "qmp.sock").exists() and get(pod, "status", "phase") in ("Pending", "Running"):
+                vmi = self._vmi(pod)
+                if vmi is not None:
+                    self._follow(pod, vmi, self._attachment(uid(pod)))
+
+    async def stop(self) -> None:
+        """Stop following; the machines run on."""
+        await self._tasks.stop()
+        await asyncio.gather(*(watch.stop() for watch in self._watches.values()))
+        self._watches.clear()
+
+    def _pod_changed(self, kind: str, pod: Object) -> None:
+        if kind == "DELETED" and uid(pod) in self._watches:
+            self._tasks.start(self._forget(uid(pod)), f"forget {name(pod)}")
+
+    async def _forget(self, pod_uid: str) -> None:
+        watch = self._watches.pop(pod_uid, None)
+        self._writing.pop(pod_uid, None)
+        if watch is not None:
+            await watch.stop()
+
+    def _vmi_changed(self, kind: str, vmi: Object) -> None:
+        """The controller may have said Scheduled after the machine was up: then it is ours to say Running."""
+        if kind != "DELETED" and get(vmi, "status", "phase") == "Scheduled":
+            for watch in self._watches.values():
+                if watch.machine.uid == uid(vmi):
+                    self._changed(watch)
+
+    # what should be --------------------------------------------------------------------------------------
+
+    def nic(self, pod: Object, search: tuple[str, ...] = ()) -> MachineNic | None:
+        """The card that the network makes for a launcher pod's machine. Raises Problem for what cannot be."""
+        return machine_nic(self._owner(pod), search)
+
+    async def desired(
+        self, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
+    ) -> ContainerSpec:
+        """The container that runs the machine of a launcher pod; writes its seeds and makes its folders.
+
+        Raises Problem when it cannot be made; the VMI's condition Synchronized then tells why too.
+        """
+        vmi = self._owner(pod)
+        watch = self._follow(pod, vmi, attachment)
+        await self._settle()
+        try:
+            return self._desired(pod, vmi, prepared, attachment)
+        except Problem as problem:
+            watch.observe(trouble=(problem.reason or "FailedCreate", str(problem)))
+            raise
+
+    async def _settle(self) -> None:
+        """Wait until it is known whether KVM works: a machine is never begun on a guess."""
+        if self._settled is not None:
+            self._facts = await self._settled()
+
+    def _desired(
+        self, pod: Object, vmi: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
+    ) -> ContainerSpec:
+        _check_ready(vmi, prepared)
+        folders = machine_files.ensure_root(self._paths.machine_root)
+        run = machine_files.ensure_run(self._paths, uid(pod))
+        seeds = machine_files.write_seeds(self._paths, uid(pod), vmi, self._lookup(namespace(pod)))
+        volumes = {**prepared, **seeds}
+        machine = machine_spec(vmi, volumes, attachment, self._facts)
+        machine_files.ensure_variables(run, firmware_template(vmi, self._facts))
+        self._check_memory(vmi, machine)
+        around = Surroundings(
+            name=f"vmpod-{self._paths.id}-{uid(pod)}-{COMPUTE}", rootfs=str(self._paths.machine_root), run=str(run),
+            netns=attachment.netns_path if attachment else "", folders=folders, labels=self._labels(pod),
+        )
+        return container_spec(vmi, pod, machine, volumes.values(), around)
+
+    def _labels(self, pod: Object) -> dict[str, str]:
+        return {
+            labels_.HOME: self._paths.id, labels_.POD: uid(pod), labels_.CONTAINER: COMPUTE, labels_.ATTEMPT: "0",
+            labels_.NAMESPACE: namespace(pod), labels_.POD_NAME: name(pod),
+        }
+
+    def _lookup(self, where: str) -> Callable[[str, str], Object | None]:
+        kinds = {"Secret": SECRET, "ConfigMap": CONFIGMAP}
+        return lambda kind, wanted: self._cache.get(kinds[kind], where, wanted)
+
+    def _check_memory(self, vmi: Object, machine: MachineSpec) -> None:
+        """Better refused with a reason than killed by the kernel a minute later."""
+        free = host.memory_to_give()
+        if machine.memory_bytes > free:
+            raise Problem(
+                f"start the machine {name(vmi)}",
+                f"it wants {machine.memory_bytes >> 20} MiB of memory, and this host has {free >> 20} MiB to give",
+                "stop something, or lower spec.template.spec.domain.memory.guest", "InsufficientMemory",
+            )
+
+    def _owner(self, pod: Object) -> Object:
+        vmi = self._vmi(pod)
+        if vmi is None:
+            raise Problem(f"start the machine of pod {name(pod)}", "its VirtualMachineInstance is gone")
+        return vmi
+
+    def _vmi(self, pod: Object) -> Object | None:
+        owner = controller_of(pod) or {}
+        found = self._cache.get(VIRTUALMACHINEINSTANCE, namespace(pod), str(owner.get("name", "")))
+        return found if found is not None and uid(found) == owner.get("uid") else None
+
+    # what is seen ----------------------------------------------------------------------------------------
+
+    def _follow(self, pod: Object, vmi: Object, attachment: Attachment | None) -> Watch:
+        watch = self._watches.get(uid(pod))
+        if watch is None:
+            folder = machine_files.run_folder(self._paths, uid(pod))
+            machine = Machine(namespace(vmi), name(vmi), uid(vmi), name(pod), uid(pod), folder)
+            watch = Watch(machine, vmi, _remembered(vmi, attachment), self._changed, self._note)
+            self._watches[uid(pod)] = watch
+            watch.start()
+        return watch
+
+    def _attachment(self, pod_uid: str) -> Attachment | None:
+        return next((one for one in self._network.attachments() if one.pod_uid == pod_uid), None)
+
+    def pod_ready(self, pod_uid: str) -> bool | str:
+        """Whether a launcher pod is ready: True, or why not."""
+        watch = self._watches.get(pod_uid)
+        return machine_status.is_ready(watch.seen) if watch else "the machine was not seen yet"
+
+    def _changed(self, watch: Watch) -> None:
+        self._enqueue((watch.machine.namespace, watch.machine.pod))
+        self._tasks.start(self._write(watch), f"status of {watch.machine.name}")
+
+    async def _write(self, watch: Watch) -> None:
+        """Bring the VMI's status up to what is seen; a conflicting write is looked at anew."""
+        lock = self._writing.setdefault(watch.machine.pod_uid, asyncio.Lock())
+        async with lock:
+            vmi = self._cache.get(VIRTUALMACHINEINSTANCE, watch.machine.namespace, watch.machine.name)
+            for _ in range(_TRIES):
+                if vmi is None or uid(vmi) != watch.machine.uid or not await self._write_once(watch, vmi):
+                    return
+                vmi = await self._read(watch)
+
+    async def _write_once(self, watch: Watch, vmi: Object) -> bool:
+        """Whether to try again with the newest object."""
+        await self._settle()
+        emulated = machine_status.emulation_reason(self._facts.accelerator, self._facts.accelerator_reason)
+        pod = self._cache.get(POD, watch.machine.namespace, watch.machine.pod)
+        fresh = machine_status.status(vmi, pod, watch.seen, emulated=emulated, now=self._clock.now())
+        if fresh is None or fresh == vmi.get("status"):
+            return False
+        try:
+            await self._client.update(VIRTUALMACHINEINSTANCE, {**vmi, "status": fresh}, subresource="status")
+        except status.ApiError as error:
+            return error.code == 409
+        return False
+
+    async def _read(self, watch: Watch) -> Object | None:
+        try:
+            return await self._client.get(VIRTUALMACHINEINSTANCE, watch.machine.namespace, watch.machine.name)
+        except status.ApiError:
+            return None
+
+    def _note(self, watch: Watch, kind: str, reason: str, message: str) -> None:
+        about = self._cache.get(VIRTUALMACHINEINSTANCE, watch.machine.namespace, watch.machine.name)
+        if about is not None:
+            self._tasks.start(self._events.record(Note(kind, reason, message, about)), f"event {reason}")
+
+    # the end ---------------------------------------------------------------------------------------------
+
+    async def power_down(self, pod_uid: str) -> None:
+        """Press the machine's power button until it is gone; returns at once. Without a machine: nothing."""
+        watch = self._watches.get(pod_uid) or self._find(pod_uid)
+        if watch is not None:
+            watch.power_down()
+
+    def _find(self, pod_uid: str) -> Watch | None:
+        """A machine that is not followed yet, as just after the start of an engine."""
+        for pod in self._cache.list(POD, selector=from_map(_LAUNCHER)):
+            vmi = self._vmi(pod) if uid(pod) == pod_uid else None
+            if vmi is not None:
+                return self._follow(pod, vmi, self._attachment(pod_uid))
+        return None
+
+    async def ended(self, pod: Object, exit_code: int) -> None:
+        """QEMU has ended: say how (Succeeded or Failed), with its last words when it crashed."""
+        vmi = self._vmi(pod)
+        if vmi is None or get(vmi, "status", "phase") in machine_status.FINAL:
+            await self._forget(uid(pod))
+            return
+        watch = self._follow(pod, vmi, None)
+        await watch.stop()
+        wished = watch.seen.stop_wished or "deletionTimestamp" in (pod.get("metadata") or {})
+        seen = replace(watch.seen, run_state="", exit_code=exit_code, stop_wished=wished)
+        watch.seen = seen
+        self._tell_end(watch, seen, await self._last_words(uid(pod)) if exit_code else "")
+        await self._write(watch)
+        await self._forget(uid(pod))
+        self._enqueue((namespace(pod), name(pod)))
+
+    def _tell_end(self, watch: Watch, seen: Observed, words: str) -> None:
+        if seen.exit_code and not (seen.stop_wished or seen.guest_stopped):
+            text = f"The VirtualMachineInstance crashed (QEMU exited with {seen.exit_code})."
+            self._note(watch, "Warning", "Stopped", f"{text} {words}".strip())
+        else:
+            self._note(watch, "Normal", "Stopped", "The VirtualMachineInstance was shut down.")
+
+    async def _last_words(self, pod_uid: str) -> str:
+        try:
+            found = await self._podman.containers({labels_.POD: pod_uid, labels_.CONTAINER: COMPUTE})
+            if not found:
+                return ""
+            lines = [line async for line in self._podman.logs(found[-1], Wanted(tail=_LAST_LINES))]
+        except (Problem, OSError):
+            return ""
+        return b"".join(lines).decode(errors="replace").strip()
+
+    # streams ---------------------------------------------------------------------------------------------
+
+    async def open(self, ref: Ref, verb: str, params: Mapping[str, Any]) -> Stream:
+        """console, vnc or portforward. Raises ApiError (400 while the machine does not run)."""
+        watch = self._running(ref)
+        try:
+            if verb == "console":
+                return await watch.console.join()
+            if verb == "vnc":
+                return await open_socket(watch.machine.folder / "vnc.sock")
+            if verb == "portforward":
+                return await self._open_port(watch, params)
+        except OSError as error:
+            raise status.internal(f"{verb} of {ref.name}: {error or type(error).__name__}") from None
+        raise status.bad_request(f"there is no {verb} of a machine")
+
+    async def _open_port(self, watch: Watch, params: Mapping[str, Any]) -> Stream:
+        port, protocol = int(params["port"]), str(params.get("protocol") or "tcp").lower()
+        if not watch.seen.ip:
+            raise status.bad_request(f"VMI {watch.machine.name} has no address")
+        opener = open_udp if protocol == "udp" else open_tcp
+        return await opener(watch.seen.ip, port)
+
+    async def ask(self, ref: Ref, verb: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """pause, unpause, reset, softreboot, guestosinfo, userlist, filesystemlist, screenshot. Raises ApiError."""
+        return await machine_asks.ask(self._running(ref), verb, params)
+
+    def _running(self, ref: Ref) -> Watch:
+        vmi = self._cache.get(VIRTUALMACHINEINSTANCE, ref.namespace, ref.name)
+        if vmi is None:
+            raise status.not_found("virtualmachineinstances.kubevirt.io", ref.name)
+        for watch in self._watches.values():
+            if watch.machine.uid == uid(vmi) and watch.seen.is_up:
+                return watch
+        raise status.bad_request(_NOT_RUNNING)
+
+
+def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:
+    """What is known before the machine answers: ready as it was, so that a new engine takes no one off a service."""
+    known = get(vmi, "status", "conditions", default=[])
+    was_running = get(vmi, "status", "phase") == "Running"
+    card = get(vmi, "status", "interfaces", 0, default={})
+    return Observed(
+        run_state="running" if was_running and conditions.is_true(known, "Ready") else "",
+        machine_type=str(get(vmi, "status", "machine", "type", default="")) if was_running else "",
+        ip=attachment.ip if attachment else str(card.get("ipAddress") or ""),
+        mac=attachment.guest_mac if attachment else str(card.get("mac") or ""),
+        guest=Guest(connected=conditions.is_true(known, "AgentConnected")),
+        ready=conditions.is_true(known, "Ready") if was_running else None,
+    )
+
+
+def _check_ready(vmi: Object, prepared: Mapping[str, PreparedVolume]) -> None:
+    for volume, one in prepared.items():
+        if one.pending:
+            raise Problem(f"start the machine {name(vmi)}", f"volume {volume!r}: {one.pending}", reason="FailedMount")

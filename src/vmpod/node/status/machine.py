@@ -1,0 +1,228 @@
+"""What is seen of a machine, as the status of its VirtualMachineInstance. Pure.
+
+Words, reasons and messages are those of KubeVirt's virt-handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from vmpod.base.clock import rfc3339
+from vmpod.model import conditions, quantity
+from vmpod.model.meta import Object, get, uid
+from vmpod.node.translate.machine import guest_memory_bytes, vcpus
+from vmpod.node.translate.machine_disks import targets
+from vmpod.node.translate.machine_nics import interface
+
+QEMU_UID = 107
+FINAL = ("Succeeded", "Failed")
+_NOT_OURS = ("", "Pending", "Scheduling")  # until Scheduled the controller has the word
+_STOPPED = ("paused", "suspended", "io-error", "watchdog", "guest-panicked", "internal-error")
+_NO_KVM = "NoKVM"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What the guest agent told; `connected` is known before the rest."""
+
+    connected: bool = False
+    asked: bool = False
+    version: str = ""
+    os_info: Mapping[str, str] = field(default_factory=dict)
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    """MAC address → the guest's name of the card"""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One machine, now. `run_state` is QEMU's, empty while its monitor does not answer.
+
+    `ready` None: no probe has said anything yet. `exit_code` is set once QEMU has ended.
+    """
+
+    run_state: str = ""
+    machine_type: str = ""
+    ip: str = ""
+    mac: str = ""
+    guest: Guest = Guest()
+    ready: bool | None = None
+    ready_why: str = ""
+    trouble: tuple[str, str] | None = None
+    exit_code: int | None = None
+    stop_wished: bool = False
+    guest_stopped: bool = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether QEMU answers: KubeVirt's Running begins here, not when the guest has booted."""
+        return self.exit_code is None and self.run_state not in ("", "shutdown", "postmigrate")
+
+    @property
+    def is_paused(self) -> bool:
+        return self.is_up and self.run_state in (*_STOPPED, "prelaunch")
+
+
+def phase(vmi: Object, seen: Observed) -> str:
+    """The phase that follows; the present one while there is nothing to say."""
+    now = str(get(vmi, "status", "phase", default=""))
+    if now in FINAL or now in _NOT_OURS:
+        return now
+    if seen.exit_code is not None:
+        return "Succeeded" if _is_orderly(seen) else "Failed"
+    return "Running" if seen.is_up else now
+
+
+def _is_orderly(seen: Observed) -> bool:
+    """QEMU ends with 0 when the guest powers off; one that had to be killed after the wish to stop is no failure."""
+    return seen.exit_code == 0 or seen.guest_stopped or seen.stop_wished
+
+
+def status(
+    vmi: Object, pod: Object | None, seen: Observed, *, emulated: str, now: datetime
+) -> Object | None:
+    """The whole new status, or None when it is not the node's to write. `emulated` says why there is no KVM."""
+    old: Object = dict(vmi.get("status") or {})
+    if old.get("phase", "") in (*_NOT_OURS, *FINAL):
+        return None
+    fresh: Object = {**old, "phase": phase(vmi, seen)}
+    if fresh["phase"] != old.get("phase"):
+        moved = {"phase": fresh["phase"], "phaseTransitionTimestamp": rfc3339(now)}
+        fresh["phaseTransitionTimestamps"] = [*(old.get("phaseTransitionTimestamps") or ()), moved]
+    if seen.is_up:
+        fresh |= _machine(vmi, pod, old, seen)
+    fresh["conditions"] = _conditions(old.get("conditions") or [], fresh["phase"], seen, emulated, now)
+    return fresh
+
+
+def _machine(vmi: Object, pod: Object | None, old: Object, seen: Observed) -> Object:
+    sockets, cores, threads = vcpus(vmi)
+    memory = quantity.format_bytes(guest_memory_bytes(vmi))
+    made: Object = {
+        "currentCPUTopology": {"sockets": sockets, "cores": cores, "threads": threads},
+        "memory": {"guestAtBoot": memory, "guestCurrent": memory, "guestRequested": memory},
+        "runtimeUser": QEMU_UID, "selinuxContext": "none", "interfaces": _interfaces(vmi, old, seen),
+        "volumeStatus": _volumes(vmi, old), "guestOSInfo": _guest_os(old, seen),
+    }
+    if seen.machine_type:
+        made["machine"] = {"type": seen.machine_type}
+    return made | (_placement(pod) if pod else {})
+
+
+def _placement(pod: Object) -> Object:
+    node = str(get(pod, "spec", "nodeName", default=""))
+    made: Object = {"activePods": {uid(pod): node}, "nodeName": node}
+    made["launcherContainerImageVersion"] = str(get(pod, "spec", "containers", 0, "image", default=""))
+    made["qosClass"] = str(get(pod, "status", "qosClass", default="Burstable"))
+    return made
+
+
+def _guest_os(old: Object, seen: Observed) -> Object:
+    """Kept while the agent is connected and was not asked yet: a new engine does not blank what is still true."""
+    if seen.guest.connected and not seen.guest.asked:
+        return dict(old.get("guestOSInfo") or {})
+    return dict(seen.guest.os_info)
+
+
+def _interfaces(vmi: Object, old: Object, seen: Observed) -> list[Object]:
+    """The card with the pod's address: that is what others reach, whatever the guest calls its own."""
+    card = interface(vmi)
+    if card is None or not seen.mac:
+        return []
+    made: Object = {
+        "name": card["name"], "mac": seen.mac, "infoSource": "domain", "queueCount": 1, "podInterfaceName": "eth0",
+        "linkState": "up",
+    }
+    if seen.ip:
+        made |= {"ipAddress": seen.ip, "ipAddresses": [seen.ip]}
+    return [made | _guest_card(old, seen)]
+
+
+def _guest_card(old: Object, seen: Observed) -> Object:
+    if seen.guest.connected and not seen.guest.asked:
+        kept = get(old, "interfaces", 0, default={})
+        return {key: kept[key] for key in ("interfaceName", "infoSource") if key in kept}
+    inside = seen.guest.interfaces.get(seen.mac.lower())
+    return {"interfaceName": inside, "infoSource": "domain, guest-agent"} if inside else {}
+
+
+def _volumes(vmi: Object, old: Object) -> list[Object]:
+    """One entry a volume: what others wrote about it, and its place in the guest."""
+    known = {one.get("name"): one for one in old.get("volumeStatus") or ()}
+    places = targets(vmi)
+    names = sorted(dict.fromkeys([*known, *places]))
+    return [{**known.get(one, {"name": one}), **({"target": places[one]} if one in places else {})} for one in names]
+
+
+def _conditions(old: list[Object], phase: str, seen: Observed, emulated: str, now: datetime) -> list[Object]:
+    result = conditions.set_condition(old, "Ready", *_ready(phase, seen), now)
+    if phase in FINAL:
+        gone = ("AgentConnected", "Paused", "Synchronized", "SoftwareEmulation")
+        return [one for one in result if one.get("type") not in gone]
+    if seen.is_up:
+        text = ("NotMigratable", "there is one node only")
+        result = conditions.set_condition(result, "LiveMigratable", False, *text, now)
+    result = _emulation(result, seen, emulated, now)
+    result = _paused(result, seen, now)
+    result = _agent(result, seen, now)
+    return _trouble(result, seen, now)
+
+
+def _ready(phase: str, seen: Observed) -> tuple[bool, str, str]:
+    if phase != "Running" or not seen.is_up:
+        return False, "GuestNotRunning", "Guest VM is not reported as running"
+    if seen.is_paused:
+        return False, "GuestNotRunning", "Guest VM is paused"
+    if seen.ready is False:
+        return False, "ContainersNotReady", seen.ready_why or "containers with unready status: [compute]"
+    return True, "", ""
+
+
+def _emulation(old: list[Object], seen: Observed, why: str, now: datetime) -> list[Object]:
+    if not why:
+        return conditions.without(old, "SoftwareEmulation")
+    if not seen.is_up:
+        return old
+    text = f"The guest's processors are emulated in software, which is much slower than KVM: {why}"
+    return conditions.set_condition(old, "SoftwareEmulation", True, _NO_KVM, text, now)
+
+
+def _paused(old: list[Object], seen: Observed, now: datetime) -> list[Object]:
+    if not seen.is_paused:
+        return conditions.without(old, "Paused")
+    if seen.run_state == "io-error":
+        return conditions.set_condition(old, "Paused", True, "PausedIOError",
+                                        "VMI was paused, low-level IO error detected", now)
+    return conditions.set_condition(old, "Paused", True, "PausedByUser", "VMI was paused by user", now)
+
+
+def _agent(old: list[Object], seen: Observed, now: datetime) -> list[Object]:
+    if not seen.guest.connected:
+        return conditions.without(old, "AgentConnected")
+    return conditions.set_condition(old, "AgentConnected", True, "", "", now)
+
+
+def _trouble(old: list[Object], seen: Observed, now: datetime) -> list[Object]:
+    if seen.trouble is None:
+        return conditions.without(old, "Synchronized") if seen.is_up else old
+    return conditions.set_condition(old, "Synchronized", False, *seen.trouble, now)
+
+
+def is_ready(seen: Observed) -> bool | str:
+    """Whether the launcher pod is ready, or why not."""
+    ready, _, why = _ready("Running" if seen.is_up else "", seen)
+    return True if ready else why
+
+
+def emulation_reason(accelerator: str, reason: str) -> str:
+    """The text for SoftwareEmulation, empty under KVM."""
+    return "" if accelerator == "kvm" else reason or "KVM is not available"
+
+
+def guest_os(answers: Mapping[str, Any]) -> dict[str, str]:
+    """status.guestOSInfo from the agent's guest-get-osinfo."""
+    names = {"name": "name", "kernelRelease": "kernel-release", "version": "version", "prettyName": "pretty-name",
+             "versionId": "version-id", "kernelVersion": "kernel-version", "machine": "machine", "id": "id"}
+    return {ours: str(answers[theirs]) for ours, theirs in names.items() if answers.get(theirs)}

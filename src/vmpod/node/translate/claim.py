@@ -1,0 +1,253 @@
+"""What to do next about a PersistentVolumeClaim, and what to say of it. Pure.
+
+Binding follows Kubernetes (docs/concepts/storage/persistent-volumes); the import annotations are those that CDI's
+DataVolume controller and importer exchange on the claim.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vmpod.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.model import quantity
+from vmpod.model.meta import Object, annotations, get, is_deleting, name, namespace, uid
+from vmpod.reconcile.actions import Note, Patch
+
+PROVISIONER = "vmpod.io/local"
+PROTECTION = "kubernetes.io/pvc-protection"
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+CDI = "cdi.kubevirt.io/storage"
+SOURCE, ENDPOINT, POD_PHASE = f"{CDI}.import.source", f"{CDI}.import.endpoint", f"{CDI}.pod.phase"
+SECRET_NAME, CERTIFICATES = f"{CDI}.import.secretName", f"{CDI}.import.certConfigMap"
+RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.message"
+RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
+PROGRESS = "vmpod.io/progress"
+_RETRY_S = (5, 10, 20, 40, 80, 160, 300)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One claim and all that decides about it."""
+
+    claim: Object
+    volume: Object | None  # the PersistentVolume it names
+    classes: tuple[Object, ...]
+    users: tuple[str, ...]  # pods that have not ended and mount the claim
+    importing: bool  # an import of it runs in this engine
+    node: str
+
+
+@dataclass(frozen=True)
+class MakeVolume:
+    """Make the folder of a volume, then its PersistentVolume object."""
+
+    volume: Object
+
+
+@dataclass(frozen=True)
+class StartImport:
+    """Start to bring the claim's image in, in the background."""
+
+    claim: Object
+    volume_name: str
+    restarts: int
+
+
+@dataclass(frozen=True)
+class CancelImport:
+    """End the import of a claim that is being deleted, and wait until nothing of it is left."""
+
+    claim: Object
+
+
+@dataclass(frozen=True)
+class RemoveVolume:
+    """Remove the data of a volume whose claim is gone, then its PersistentVolume object."""
+
+    volume: Object
+
+
+Step = MakeVolume | StartImport | CancelImport | RemoveVolume | Patch
+
+
+@dataclass(frozen=True)
+class ClaimPlan:
+    """The next steps for one claim."""
+
+    actions: tuple[Step, ...] = ()
+    again_in: float | None = None
+    events: tuple[Note, ...] = ()
+
+
+def plan(seen: Seen) -> ClaimPlan:
+    """The next safe steps: protect, bind, then import; when it is being deleted, let go once unused."""
+    claim = seen.claim
+    if is_deleting(claim):
+        return _release(seen)
+    if not get(claim, "spec", "volumeName"):
+        return _bind(seen)
+    if seen.volume is None:
+        return ClaimPlan()
+    if not is_bound_to(seen.volume, claim):
+        return _take(seen, seen.volume)
+    if PROTECTION not in get(claim, "metadata", "finalizers", default=[]):
+        return ClaimPlan((_finalizers(claim, [*get(claim, "metadata", "finalizers", default=[]), PROTECTION]),))
+    return _import(seen)
+
+
+def status(seen: Seen) -> Object | None:
+    """The claim's status: Pending until bound, then the volume's size and modes; Lost without its volume."""
+    claim = seen.claim
+    if is_deleting(claim):
+        return None
+    if not get(claim, "spec", "volumeName"):
+        return {"phase": "Pending"}
+    if seen.volume is None:
+        return {"phase": "Lost"} if get(claim, "status", "phase") == "Bound" else None
+    if not is_bound_to(seen.volume, claim):
+        return {"phase": "Pending"}
+    return {
+        "phase": "Bound",
+        "accessModes": get(claim, "spec", "accessModes", default=[]),
+        "capacity": {"storage": get(seen.volume, "spec", "capacity", "storage", default="0")},
+    }
+
+
+def is_bound_to(volume: Object, claim: Object) -> bool:
+    """Whether the volume is this very claim's."""
+    return bool(get(volume, "spec", "claimRef", "uid") == uid(claim))
+
+
+def _take(seen: Seen, volume: Object) -> ClaimPlan:
+    """A claim that names its volume gets it, unless it is another's."""
+    claim, reference = seen.claim, get(volume, "spec", "claimRef", default={})
+    names = (reference.get("namespace"), reference.get("name"))
+    if reference and (reference.get("uid") or names != (namespace(claim), name(claim))):
+        text = f'volume "{name(volume)}" already bound to a different claim.'
+        return ClaimPlan(events=(Note("Warning", "FailedBinding", text, claim),), again_in=10.0)
+    patch = {"metadata": {"resourceVersion": volume["metadata"]["resourceVersion"]},
+             "spec": {"claimRef": _reference(claim)}}  # fmt: skip
+    bound = Patch(PERSISTENTVOLUME, "", name(volume), {"status": {"phase": "Bound"}}, "status")
+    return ClaimPlan((Patch(PERSISTENTVOLUME, "", name(volume), patch), bound))
+
+
+def _reference(claim: Object) -> Object:
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace(claim), "name": name(claim),
+            "uid": uid(claim)}  # fmt: skip
+
+
+def _release(seen: Seen) -> ClaimPlan:
+    kept = get(seen.claim, "metadata", "finalizers", default=[])
+    if PROTECTION not in kept:
+        return ClaimPlan()
+    if seen.importing:
+        return ClaimPlan((CancelImport(seen.claim),), again_in=0.0)
+    if seen.users:
+        text = f"waits for the pods that use it: {', '.join(seen.users)}"
+        return ClaimPlan(events=(Note("Normal", "VolumeInUse", text, seen.claim),), again_in=2.0)
+    return ClaimPlan((_finalizers(seen.claim, [f for f in kept if f != PROTECTION]),))
+
+
+def _finalizers(claim: Object, wanted: list[str]) -> Patch:
+    meta: Object = {"finalizers": wanted or None, "resourceVersion": claim["metadata"]["resourceVersion"]}
+    return Patch(PERSISTENTVOLUMECLAIM, namespace(claim), name(claim), {"metadata": meta})
+
+
+def volume_name(claim: Object) -> str:
+    """The name of the volume made for a claim."""
+    return f"pvc-{uid(claim)}"
+
+
+def _bind(seen: Seen) -> ClaimPlan:
+    claim = seen.claim
+    chosen, relaxed = _class(seen)
+    if chosen is None:
+        text = "no default storage class is set and the claim names none that exists"
+        return ClaimPlan(events=(Note("Warning", "ProvisioningFailed", text, claim),), again_in=10.0)
+    events = (Note("Warning", "StorageClassRelaxed", relaxed, claim),) if relaxed else ()
+    if seen.volume is None:
+        return ClaimPlan((MakeVolume(_volume(seen, chosen)),), events=events, again_in=0.0)
+    done = Note("Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {name(seen.volume)}", claim)
+    meta = {"annotations": {
+        "pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes",
+        "volume.kubernetes.io/storage-provisioner": PROVISIONER, "volume.kubernetes.io/selected-node": seen.node,
+    }}
+    bound = Patch(PERSISTENTVOLUMECLAIM, namespace(claim), name(claim),
+                  {"metadata": meta, "spec": {"volumeName": name(seen.volume)}})  # fmt: skip
+    return ClaimPlan((bound,), events=(*events, done))
+
+
+def _class(seen: Seen) -> tuple[Object | None, str]:
+    """The storage class to use, and what to warn of when it is not the one that the claim names."""
+    wanted = get(seen.claim, "spec", "storageClassName") or ""
+    named = next((one for one in seen.classes if name(one) == wanted), None)
+    if named is not None:
+        return named, ""
+    default = next((one for one in seen.classes if annotations(one).get(DEFAULT_CLASS) == "true"), None)
+    if default is None or not wanted:
+        return default, ""
+    return default, f'storageclass "{wanted}" does not exist here: bound to the default class "{name(default)}"'
+
+
+def _volume(seen: Seen, chosen: Object) -> Object:
+    claim = seen.claim
+    affinity = {"key": "kubernetes.io/hostname", "operator": "In", "values": [seen.node]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": volume_name(claim), "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER},
+                     "finalizers": ["kubernetes.io/pv-protection"]},
+        "spec": {
+            "accessModes": get(claim, "spec", "accessModes", default=["ReadWriteOnce"]),
+            "capacity": {"storage": get(claim, "spec", "resources", "requests", "storage", default="0")},
+            "claimRef": _reference(claim),
+            "csi": {"driver": PROVISIONER, "volumeHandle": volume_name(claim)},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [affinity]}]}},
+            "persistentVolumeReclaimPolicy": chosen.get("reclaimPolicy") or "Delete",
+            "storageClassName": name(chosen),
+            "volumeMode": get(claim, "spec", "volumeMode") or "Filesystem",
+        },
+    }
+
+
+def _import(seen: Seen) -> ClaimPlan:
+    said = annotations(seen.claim)
+    if seen.importing or not said.get(SOURCE):
+        return ClaimPlan()
+    if said.get(POD_PHASE) in ("Succeeded", "Failed"):
+        return ClaimPlan()
+    restarts = int(said.get(RESTARTS) or 0)
+    return ClaimPlan((StartImport(seen.claim, get(seen.claim, "spec", "volumeName"), restarts),))
+
+
+def retry_s(restarts: int) -> float:
+    """Seconds before the next try of an import that failed `restarts` times."""
+    return float(_RETRY_S[min(restarts, len(_RETRY_S)) - 1]) if restarts else 0.0
+
+
+def size_bytes(claim: Object) -> int:
+    """How large the claim wants its volume, in bytes."""
+    wanted = get(claim, "spec", "resources", "requests", "storage")
+    return quantity.to_bytes(wanted) if wanted else 0
+
+
+def is_import_pending(claim: Object) -> str:
+    """Why a claim that waits for its image cannot be mounted yet; empty when it can."""
+    said = annotations(claim)
+    if not said.get(SOURCE) or said.get(POD_PHASE) == "Succeeded":
+        return ""
+    if said.get(POD_PHASE) == "Failed":
+        return f"the import into the claim {name(claim)} failed: {said.get(RUNNING_MESSAGE, '')}"
+    return f"the import into the claim {name(claim)} is under way ({said.get(PROGRESS) or 'starting'})"
+
+
+def is_ours(volume: Object) -> bool:
+    """Whether a PersistentVolume is one that this node made."""
+    return bool(get(volume, "spec", "csi", "driver") == PROVISIONER)
+
+
+def as_progress(phase: str, *, progress: str = "", message: str = "", reason: str = "", restarts: int = 0) -> Any:
+    """The merge patch that reports an import on its claim, in CDI's annotations."""
+    running = {"Running": "true"}.get(phase, "false")
+    words = {POD_PHASE: phase, PROGRESS: progress, RUNNING: running, RUNNING_MESSAGE: message,
+             RUNNING_REASON: reason or {"Succeeded": "Completed"}.get(phase, phase), RESTARTS: str(restarts)}
+    return {"metadata": {"annotations": words}}

@@ -1,0 +1,191 @@
+"""A VirtualMachineInstance as a machine for QEMU. Pure; the meaning of every field is KubeVirt's.
+
+`virtual machine → board` is here; disks, cards and the container around it are in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from vmpod.base.errors import Problem
+from vmpod.drivers.host.facts import HostFacts
+from vmpod.drivers.qemu import spec as qemu
+from vmpod.model import quantity
+from vmpod.model.meta import Object, get, name
+from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate.machine_disks import disks
+from vmpod.node.translate.machine_nics import Wire, nics
+
+FIRMWARE_VARIABLES = "/run/vm/efi-vars.fd"
+_NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")  # KubeVirt's: the UUID follows from the name
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_OFF = ("disable", "forbid")
+_REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("firmware", "kernelBoot"), "booting a kernel out of an image is not supported"),
+    (("devices", "gpus"), "GPUs are not passed through"),
+    (("devices", "hostDevices"), "devices of the host are not passed through"),
+    (("devices", "filesystems"), "shared file systems are not supported"),
+    (("launchSecurity",), "memory encryption is not supported"),
+)
+
+
+def machine_spec(
+    vmi: Object, volumes: Mapping[str, PreparedVolume], wire: Wire | None, facts: HostFacts
+) -> qemu.MachineSpec:
+    """The machine of a VMI. Raises Problem for what this host or vmpod cannot do, naming the field."""
+    domain: Mapping[str, Any] = get(vmi, "spec", "domain", default={})
+    _refuse(vmi, domain)
+    devices: Mapping[str, Any] = domain.get("devices") or {}
+    return qemu.MachineSpec(
+        name=f"{get(vmi, 'metadata', 'namespace', default='')}_{name(vmi)}",
+        uuid=machine_uuid(vmi),
+        memory_bytes=guest_memory_bytes(vmi),
+        machine=_board(vmi),
+        accelerator="kvm" if facts.has_kvm else "tcg",
+        cpu=_cpu(vmi),
+        disks=disks(vmi, volumes),
+        nics=nics(vmi, wire),
+        sockets=_sockets(devices),
+        firmware=_firmware(vmi, facts),
+        watchdog=_watchdog(devices),
+        clock=qemu.Clock(local=bool(get(domain, "clock", "timezone"))),
+        inputs=tuple(_input(vmi, one) for one in devices.get("inputs") or ()),
+        serial=str(get(domain, "firmware", "serial", default="")),
+        rng="rng" in devices,
+        balloon=bool(get(devices, "autoattachMemBalloon", default=True)),
+        graphics=bool(get(devices, "autoattachGraphicsDevice", default=True)),
+        acpi=bool(get(domain, "features", "acpi", "enabled", default=True)),
+        start_paused=get(vmi, "spec", "startStrategy") == "Paused",
+        stop_on_reboot=get(domain, "rebootPolicy") == "Terminate",
+        panic=_panic(devices),
+        sound=_sound(devices),
+        smbios=_smbios(domain),
+    )
+
+
+def _refuse(vmi: Object, domain: Mapping[str, Any]) -> None:
+    for path, why in _REFUSED:
+        if get(domain, *path):
+            raise _problem(vmi, f"spec.domain.{'.'.join(path)}: {why}")
+
+
+def _problem(vmi: Object, why: str, fix: str = "") -> Problem:
+    return Problem(f"start the machine {name(vmi)}", why, fix, "Unsupported")
+
+
+def guest_memory_bytes(vmi: Object) -> int:
+    """What the guest gets: memory.guest, else hugepages' sibling requests.memory, else limits.memory.
+
+    Raises Problem when none of them says.
+    """
+    for path in (("memory", "guest"), ("resources", "requests", "memory"), ("resources", "limits", "memory")):
+        wanted = get(vmi, "spec", "domain", *path)
+        if wanted is not None:
+            return quantity.to_bytes(wanted)
+    raise _problem(vmi, "it says nowhere how much memory it has", "set spec.template.spec.domain.memory.guest")
+
+
+def vcpus(vmi: Object) -> tuple[int, int, int]:
+    """Sockets, cores and threads; without a topology as many sockets as the CPU limit or request rounds up to."""
+    cpu: Mapping[str, Any] = get(vmi, "spec", "domain", "cpu", default={})
+    if any(cpu.get(key) for key in ("sockets", "cores", "threads")):
+        return int(cpu.get("sockets") or 1), int(cpu.get("cores") or 1), int(cpu.get("threads") or 1)
+    resources = get(vmi, "spec", "domain", "resources", default={})
+    wanted = get(resources, "limits", "cpu") or get(resources, "requests", "cpu")
+    return (max(1, -(-quantity.to_milli(wanted) // 1000)) if wanted else 1), 1, 1
+
+
+def _cpu(vmi: Object) -> qemu.Cpu:
+    cpu: Mapping[str, Any] = get(vmi, "spec", "domain", "cpu", default={})
+    sockets, cores, threads = vcpus(vmi)
+    features = tuple(
+        (_word(vmi, "features", feature["name"]), feature.get("policy") not in _OFF)
+        for feature in cpu.get("features") or () if feature.get("policy") != "optional"
+    )
+    model = _word(vmi, "model", cpu.get("model") or "host-model")
+    return qemu.Cpu(sockets, cores, threads, model, features)
+
+
+def _word(vmi: Object, field: str, text: str) -> str:
+    """Names go into a comma-separated option of QEMU's: anything but a plain word would be another option."""
+    if not _WORD.fullmatch(text):
+        raise _problem(vmi, f"spec.domain.cpu.{field}: {text!r} is not the name of one")
+    return text
+
+
+def machine_uuid(vmi: Object) -> str:
+    """The UUID that the guest sees: the one it was given, else the one that KubeVirt derives from its name."""
+    given = get(vmi, "spec", "domain", "firmware", "uuid")
+    try:
+        return str(uuid.UUID(given)) if given else str(uuid.uuid5(_NAMESPACE, name(vmi)))
+    except ValueError:
+        raise _problem(vmi, f"spec.domain.firmware.uuid: {given!r} is not a UUID") from None
+
+
+def _board(vmi: Object) -> str:
+    kind = str(get(vmi, "spec", "domain", "machine", "type", default="q35"))
+    if re.fullmatch(r"q35|pc|pc-q35-[0-9.]+|pc-i440fx-[0-9.]+", kind):
+        return kind
+    if kind.startswith(("pc-q35-", "pc-i440fx-")):
+        return "q35" if kind.startswith("pc-q35-") else "pc"  # a distribution's own version of it
+    raise _problem(vmi, f"spec.domain.machine.type: there is no board {kind!r} here", "use q35")
+
+
+def _sockets(devices: Mapping[str, Any]) -> qemu.Sockets:
+    if get(devices, "autoattachSerialConsole", default=True):
+        return qemu.Sockets()
+    return qemu.Sockets(serial="", serial_log="")
+
+
+def _firmware(vmi: Object, facts: HostFacts) -> qemu.Firmware | None:
+    efi = get(vmi, "spec", "domain", "firmware", "bootloader", "efi")
+    if efi is None:
+        return None
+    secure = bool(efi.get("secureBoot", True))
+    found = next((one for one in facts.firmware if one.secure_boot is secure), None)
+    if found is None:
+        kind = "with" if secure else "without"
+        raise _problem(vmi, f"no UEFI firmware {kind} secure boot is installed", "vmpod doctor")
+    form: Any = found.format
+    return qemu.Firmware(found.code, FIRMWARE_VARIABLES, secure, form)
+
+
+def firmware_template(vmi: Object, facts: HostFacts) -> str:
+    """The host's file that a machine's UEFI variables start from; empty without UEFI."""
+    wanted = _firmware(vmi, facts)
+    if wanted is None:
+        return ""
+    return next(one.variables for one in facts.firmware if one.code == wanted.code)
+
+
+def _watchdog(devices: Mapping[str, Any]) -> qemu.Watchdog | None:
+    if not devices.get("watchdog"):
+        return None
+    action = get(devices, "watchdog", "i6300esb", "action", default="reset")
+    return qemu.Watchdog(action=action)
+
+
+def _input(vmi: Object, one: Mapping[str, Any]) -> qemu.Input:
+    bus: Any = one.get("bus") or "usb"
+    if one.get("type") != "tablet" or bus not in ("usb", "virtio"):
+        raise _problem(vmi, f"spec.domain.devices.inputs: there is no {one.get('type')} on {bus}", "use tablet on usb")
+    return qemu.Input(str(one.get("name") or "tablet"), bus)
+
+
+def _panic(devices: Mapping[str, Any]) -> str:
+    models = {"isa": "pvpanic", "pvpanic": "pvpanic-pci"}
+    return next((models.get(one.get("model"), "pvpanic") for one in devices.get("panicDevices") or ()), "")
+
+
+def _sound(devices: Mapping[str, Any]) -> str:
+    return str(get(devices, "sound", "model", default="ich9")) if devices.get("sound") else ""
+
+
+def _smbios(domain: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    values = [("manufacturer", "KubeVirt"), ("product", "None"), ("family", "KubeVirt")]
+    if sku := get(domain, "chassis", "sku"):
+        values.append(("sku", str(sku)))
+    return tuple(values)

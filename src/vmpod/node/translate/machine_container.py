@@ -1,0 +1,99 @@
+"""The container around a machine: no image, the host's programs read-only, no privilege at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from vmpod.drivers.podman.spec import ContainerSpec, Device, Limits, Mount
+from vmpod.drivers.qemu.args.machine import TCG_BUFFER_MIB
+from vmpod.drivers.qemu.command import argv
+from vmpod.drivers.qemu.spec import MachineSpec
+from vmpod.model import quantity
+from vmpod.model.meta import Object, get
+from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate.machine_nics import QEMU_USER
+
+COMPUTE = "compute"
+_MIB = 1 << 20
+_OPEN_TO_ALL = 0o666
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the container takes from the host: its shared root, this pod's socket folder, the pod's network.
+
+    `folders` are those of the host's that exist and are no links; `labels` what tells the container apart.
+    """
+
+    name: str
+    rootfs: str
+    run: str
+    netns: str
+    folders: tuple[str, ...]
+    labels: Mapping[str, str]
+
+
+def container_spec(
+    vmi: Object, pod: Object, machine: MachineSpec, volumes: Iterable[PreparedVolume], around: Surroundings
+) -> ContainerSpec:
+    """QEMU as uid 107, without capabilities, on a read-only root, seeing nothing but its own disks."""
+    program, *arguments = argv(machine)
+    return ContainerSpec(
+        name=around.name, rootfs=around.rootfs, entrypoint=(program,), command=tuple(arguments),
+        env=environment(vmi), labels=around.labels, workdir="/", hostname=str(get(pod, "spec", "hostname", default="")),
+        user=f"{QEMU_USER}:{QEMU_USER}", netns=around.netns, mounts=tuple(_mounts(volumes, around)),
+        devices=tuple(_devices(machine)), cap_drop=("ALL",), no_new_privileges=True, read_only=True,
+        limits=limits(vmi, machine),
+    )
+
+
+def environment(vmi: Object) -> dict[str, str]:
+    """Almost nothing; TZ where the guest's hardware clock shall show local time."""
+    zone = get(vmi, "spec", "domain", "clock", "timezone")
+    return {"PATH": "/usr/sbin:/usr/bin", "HOME": "/run/vm"} | ({"TZ": str(zone)} if zone else {})
+
+
+def _mounts(volumes: Iterable[PreparedVolume], around: Surroundings) -> Iterable[Mount]:
+    for folder in around.folders:
+        yield Mount(folder, folder, read_only=True)
+    yield Mount(around.run, "/run/vm")
+    binds = dict.fromkeys(bind for volume in volumes for bind in volume.binds)
+    for source, target, read_only in binds:
+        yield Mount(source, target, read_only=read_only)
+
+
+def _devices(machine: MachineSpec) -> Iterable[Device]:
+    if machine.nics:
+        yield Device("/dev/net/tun", _OPEN_TO_ALL)
+    if machine.accelerator == "kvm":
+        yield Device("/dev/kvm", _OPEN_TO_ALL)
+
+
+def overhead_bytes(machine: MachineSpec) -> int:
+    """What QEMU may need beside the guest's memory, generously: reaching the limit kills the machine.
+
+    Page tables and dirty bitmaps by size, stacks and device buffers by processor, video memory, the disk
+    caches of qcow2; under emulation the translated code, about as much again for its tables.
+    """
+    emulation = 2 * TCG_BUFFER_MIB * _MIB if machine.accelerator == "tcg" else 0
+    disks = 16 * _MIB * len(machine.disks)
+    video = 32 * _MIB if machine.graphics else 0
+    return 192 * _MIB + machine.memory_bytes // 256 + 16 * _MIB * machine.cpu.count + disks + video + emulation
+
+
+def limits(vmi: Object, machine: MachineSpec) -> Limits:
+    """Memory of the guest and of QEMU (a larger limit of the VMI's counts); CPU as the VMI limits and asks.
+
+    A VMI that asks for no CPU weighs as much as its processors. Its pod's request, a tenth of them (KubeVirt's
+    over-commitment), is for scheduling: as a weight beside whatever else this machine does it doubles a boot.
+    """
+    wanted = get(vmi, "spec", "domain", "resources", "limits", "memory")
+    memory = max(machine.memory_bytes, quantity.to_bytes(wanted) if wanted else 0)
+    cpu = get(vmi, "spec", "domain", "resources", "limits", "cpu")
+    asked = get(vmi, "spec", "domain", "resources", "requests", "cpu") or cpu
+    milli = quantity.to_milli(asked) if asked else machine.cpu.count * 1000
+    return Limits(
+        memory_bytes=memory + overhead_bytes(machine), cpu_milli=quantity.to_milli(cpu) if cpu else 0,
+        cpu_shares=max(2, milli * 1024 // 1000),
+    )

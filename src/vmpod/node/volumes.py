@@ -1,0 +1,281 @@
+"""A pod's volumes on this host: folders for containers, disk images for machines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from vmpod.base.errors import Problem
+from vmpod.base.paths import Paths
+from vmpod.client.cache import Cache
+from vmpod.drivers.disks import formats, overlay
+from vmpod.kinds import (
+    CONFIGMAP,
+    PERSISTENTVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    SECRET,
+    VIRTUALMACHINEINSTANCE,
+)
+from vmpod.model import quantity
+from vmpod.model.meta import Object, controller_of, get, labels, name, namespace, uid
+from vmpod.model.selectors import from_map
+from vmpod.node import claimdisk, claimusers, ownership
+from vmpod.node.claimdisk import QEMU_UID, ClaimDisk
+from vmpod.node.containerdisks import ContainerDisks
+from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate import claim as claims
+from vmpod.node.translate import files
+from vmpod.node.translate.files import File
+
+_MADE_BY_MACHINES = ("cloudInitNoCloud", "cloudInitConfigDrive", "configMap", "secret", "serviceAccount",
+                     "downwardAPI", "sysprep", "downwardMetrics")  # fmt: skip
+_HOST_TYPES = {"Directory": os.path.isdir, "File": os.path.isfile, "Socket": os.path.exists,
+               "CharDevice": os.path.exists, "BlockDevice": os.path.exists}  # fmt: skip
+
+
+class Volumes:
+    """Prepares volumes when a pod starts and at each look at it, and removes them with the pod."""
+
+    def __init__(self, cache: Cache, paths: Paths, disks: ContainerDisks) -> None:
+        self._cache = cache
+        self._paths = paths
+        self._disks = disks
+        self.warnings: dict[str, str] = {}  # pod uid → what to tell about its images
+
+    async def prepare(self, pod: Object) -> dict[str, PreparedVolume]:
+        """All volumes of a pod, by name; each may be `pending`. Repeating it changes only what changed.
+
+        Raises Problem for what waiting cannot mend.
+        """
+        if labels(pod).get("kubevirt.io") == "virt-launcher":
+            return await self._prepare_machine(pod)
+        made = {one["name"]: await self._prepare(one, pod) for one in get(pod, "spec", "volumes", default=[])}
+        group, policy = ownership.wanted(pod)
+        if group is not None:
+            for one in get(pod, "spec", "volumes", default=[]):
+                if ownership.is_owned(one) and not made[one["name"]].pending:
+                    await asyncio.to_thread(ownership.give, made[one["name"]].path, group, policy)
+        return made
+
+    async def release(self, pod_uid: str) -> None:
+        """Remove what the pod had for itself; claims stay."""
+        self.warnings.pop(pod_uid, None)
+        await asyncio.to_thread(shutil.rmtree, self._paths.pod(pod_uid), True)
+
+    # containers
+
+    async def _prepare(self, volume: Object, pod: Object) -> PreparedVolume:
+        folder = self._paths.pod(uid(pod)) / "volumes" / volume["name"]
+        try:
+            content = files.files(volume, pod, self._lookup(pod))
+        except Problem as problem:
+            return PreparedVolume(folder, pending=problem.why)
+        if content is not None:
+            await asyncio.to_thread(write_files, folder, content)
+            return PreparedVolume(folder, readonly=True)
+        if "hostPath" in volume:
+            return _host_path(volume["hostPath"])
+        if "persistentVolumeClaim" in volume:
+            return self._claim(volume["persistentVolumeClaim"], pod)
+        if "emptyDir" in volume:
+            folder.mkdir(mode=0o777, parents=True, exist_ok=True)
+            folder.chmod(0o777)
+            return PreparedVolume(folder)
+        kind = next((key for key in volume if key != "name"), "none")
+        return PreparedVolume(folder, pending=f"volumes of the kind {kind} are not supported")
+
+    def _lookup(self, pod: Object) -> files.Lookup:
+        kinds = {"ConfigMap": CONFIGMAP, "Secret": SECRET}
+        return lambda kind, wanted: self._cache.get(kinds[kind], namespace(pod), wanted)
+
+    def _claim(self, source: Object, pod: Object) -> PreparedVolume:
+        found = self._bound(source["claimName"], pod)
+        if isinstance(found, str):
+            return PreparedVolume(self._paths.volumes, pending=found)
+        return PreparedVolume(found, readonly=bool(source.get("readOnly")))
+
+    def _bound(self, wanted: str, pod: Object) -> Path | str:
+        """The folder of a claim that is bound and filled, else why it cannot be used yet."""
+        claim = self._cache.get(PERSISTENTVOLUMECLAIM, namespace(pod), wanted)
+        if claim is None:
+            return f'persistentvolumeclaim "{wanted}" not found'
+        volume = self._cache.get(PERSISTENTVOLUME, "", get(claim, "spec", "volumeName") or "")
+        if volume is None or get(claim, "status", "phase") != "Bound":
+            return f'persistentvolumeclaim "{wanted}" is not bound'
+        if pending := claims.is_import_pending(claim):
+            return pending
+        if claims.is_ours(volume):
+            return self._paths.volume(name(volume))
+        path = get(volume, "spec", "hostPath", "path") or get(volume, "spec", "local", "path")
+        return Path(path) if path else f'persistentvolume "{name(volume)}" is of a kind that is not supported'
+
+    # machines
+
+    async def _prepare_machine(self, pod: Object) -> dict[str, PreparedVolume]:
+        owner = controller_of(pod) or {}
+        vmi = self._cache.get(VIRTUALMACHINEINSTANCE, namespace(pod), owner.get("name", ""))
+        if vmi is None or uid(vmi) != owner.get("uid"):
+            raise Problem(f"start the machine of pod {name(pod)}", "its VirtualMachineInstance is gone")
+        volumes = get(vmi, "spec", "volumes", default=[])
+        mine = [one for one in volumes if not any(key in one for key in _MADE_BY_MACHINES)]
+        return {one["name"]: await self._disk(one, pod, vmi) for one in mine}
+
+    async def _disk(self, volume: Object, pod: Object, vmi: Object) -> PreparedVolume:
+        own = self._paths.pod(uid(pod)) / "disks" / f"{volume['name']}.qcow2"
+        if disk := volume.get("containerDisk"):
+            return await self._container_disk(disk, own, pod)
+        if claim := get(volume, "ephemeral", "persistentVolumeClaim", "claimName"):
+            return await self._ephemeral(claim, own, pod)
+        if claim := get(volume, "persistentVolumeClaim", "claimName") or get(volume, "dataVolume", "name"):
+            readonly = bool(get(volume, "persistentVolumeClaim", "readOnly"))
+            return await self._claimed_disk(claim, pod, readonly=readonly)
+        if disk := volume.get("emptyDisk"):
+            await overlay.make_blank(own, quantity.to_bytes(disk["capacity"]), uid=QEMU_UID)
+            return self._pod_disk(own)
+        if disk := volume.get("hostDisk"):
+            return await _host_disk(disk, volume["name"])
+        kind = next((key for key in volume if key != "name"), "none")
+        return PreparedVolume(own, pending=f"volumes of the kind {kind} are not supported")
+
+    async def _container_disk(self, disk: Object, own: Path, pod: Object) -> PreparedVolume:
+        secrets = [disk["imagePullSecret"]] if disk.get("imagePullSecret") else []
+        base, warning = await self._disks.base(
+            disk["image"], policy=disk.get("imagePullPolicy") or "", path=disk.get("path") or "",
+            namespace=namespace(pod), secrets=secrets,
+        )  # fmt: skip
+        if warning:
+            self.warnings[uid(pod)] = warning
+        await overlay.make_overlay(own, base, uid=QEMU_UID)
+        return self._pod_disk(own, base)
+
+    async def _ephemeral(self, claim: str, own: Path, pod: Object) -> PreparedVolume:
+        beneath = await self._claimed_disk(claim, pod)
+        if beneath.pending:
+            return beneath
+        await overlay.make_overlay(own, beneath.path, uid=QEMU_UID, format=beneath.format)
+        made = self._pod_disk(own)
+        binds = tuple((host, inside, True) for host, inside, _ in beneath.binds)
+        return PreparedVolume(made.path, False, "", made.container_path, "qcow2", (*made.binds, *binds))
+
+    def _pod_disk(self, path: Path, base: Path | None = None) -> PreparedVolume:
+        """A disk of the pod's own; inside the container it lies as deep as outside, so that a relative
+        backing path leads to the base there too."""
+        inside = f"/disks/pods/{path.parent.parent.name}/disks"
+        binds = [(str(path.parent), inside, False)]
+        if base is not None:
+            binds.append((str(base), f"/disks/disks/bases/{base.name}", True))
+        return PreparedVolume(path, False, "", f"{inside}/{path.name}", "qcow2", tuple(binds))
+
+    async def _claimed_disk(self, claim: str, pod: Object, *, readonly: bool = False) -> PreparedVolume:
+        """The image in a claim's folder; an empty claim gets a blank disk of its size (KubeVirt: disk.img)."""
+        folder = self._bound(claim, pod)
+        if isinstance(folder, str):
+            return PreparedVolume(self._paths.volumes, pending=folder)
+        if user := self._other_user(claim, pod):
+            why = f"the disk on the claim {claim} is in use by the machine {user}"
+            return PreparedVolume(self._paths.volumes, pending=why)
+        disk = await asyncio.to_thread(claimdisk.find, self._paths, folder)
+        if disk is None:
+            found = self._cache.get(PERSISTENTVOLUMECLAIM, namespace(pod), claim) or {}
+            disk = await claimdisk.make(self._paths, folder, claims.size_bytes(found))
+        claimdisk.give_to_qemu(disk.path)
+        return _claim_image(disk, readonly=readonly)
+
+    def _other_user(self, claim: str, pod: Object) -> str:
+        """The machine that a claim's disk must be left to: two that write one disk would destroy it."""
+        launchers = self._cache.list(POD, namespace(pod), from_map({"kubevirt.io": "virt-launcher"}))
+        return claimusers.blocked_by(claim, pod, launchers, self._instance_of)
+
+    def _instance_of(self, pod: Object) -> Object | None:
+        owner = controller_of(pod) or {}
+        return self._cache.get(VIRTUALMACHINEINSTANCE, namespace(pod), str(owner.get("name", "")))
+
+
+def _claim_image(disk: ClaimDisk, *, readonly: bool) -> PreparedVolume:
+    """The whole folder is shown: a link in it then leads to nothing of the host's."""
+    inside = f"/disks/disks/volumes/{disk.path.parent.name}"
+    binds = [(str(disk.path.parent), inside, readonly)]
+    if disk.base is not None:
+        binds.append((str(disk.base), f"/disks/disks/bases/{disk.base.name}", True))
+    return PreparedVolume(disk.path, readonly, "", f"{inside}/{disk.path.name}", disk.format, tuple(binds))
+
+
+async def _host_disk(disk: Object, volume: str) -> PreparedVolume:
+    """A raw disk file of the host (KubeVirt: hostDisk), made when the type is DiskOrCreate."""
+    path = Path(disk["path"])
+    if not os.path.lexists(path):
+        if disk.get("type") != "DiskOrCreate":
+            return PreparedVolume(path, pending=f"hostDisk {path} does not exist")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as made:
+            made.truncate(quantity.to_bytes(disk.get("capacity") or "0"))
+    if not stat.S_ISBLK(path.lstat().st_mode):
+        formats.size_of(path)
+    claimdisk.give_to_qemu(path)
+    inside = f"/disks/host/{volume}/{path.name}"
+    return PreparedVolume(path, False, "", inside, "raw", ((str(path), inside, False),))
+
+
+def _host_path(source: Object) -> PreparedVolume:
+    """A path of the host, checked or made as its `type` says (Kubernetes: hostPath)."""
+    path, kind = Path(source["path"]), source.get("type") or ""
+    if kind == "DirectoryOrCreate":
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    elif kind == "FileOrCreate" and not path.exists():
+        path.touch(mode=0o644)
+    test = _HOST_TYPES.get(kind, os.path.exists)
+    if not test(path):
+        return PreparedVolume(path, pending=f"hostPath type check failed: {path} is not a {kind or 'path'}")
+    return PreparedVolume(path)
+
+
+def write_files(folder: Path, content: list[File]) -> None:
+    """Make a folder hold exactly these files, switching all of them in one step as the kubelet does.
+
+    The files lie in a folder of their own that `..data` points to; each top-level name is a link through it.
+    """
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if _current(folder) == {file.path: (file.content, file.mode) for file in content}:
+        return
+    fresh = _fresh_folder(folder)
+    for file in content:
+        path = fresh / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(file.mode)
+    _switch(folder, fresh, {file.path.partition("/")[0] for file in content})
+
+
+def _current(folder: Path) -> Mapping[str, tuple[bytes, int]]:
+    data = folder / "..data"
+    if not data.is_dir():
+        return {}
+    found = (path for path in data.resolve().rglob("*") if path.is_file())
+    return {str(path.relative_to(data.resolve())): (path.read_bytes(), path.stat().st_mode & 0o7777) for path in found}
+
+
+def _fresh_folder(folder: Path) -> Path:
+    number = max((int(p.name[2:]) for p in folder.glob("..[0-9]*") if p.name[2:].isdigit()), default=0) + 1
+    fresh = folder / f"..{number}"
+    fresh.mkdir(mode=0o755)
+    return fresh
+
+
+def _switch(folder: Path, fresh: Path, tops: set[str]) -> None:
+    link = folder / "..data_tmp"
+    link.unlink(missing_ok=True)
+    link.symlink_to(fresh.name)
+    link.replace(folder / "..data")
+    for top in tops:
+        if not (folder / top).is_symlink():
+            (folder / top).symlink_to(f"..data/{top}")
+    for path in folder.iterdir():
+        if path.name.startswith("..") and path.name not in ("..data", fresh.name):
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.name.startswith("..") and path.name not in tops:
+            path.unlink(missing_ok=True)

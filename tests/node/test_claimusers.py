@@ -1,0 +1,52 @@
+"""One machine at a time writes the disk of a claim."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmpod.model.meta import Object
+from vmpod.node.claimusers import blocked_by
+
+CLAIM: Object = {"persistentVolumeClaim": {"claimName": "data"}}
+READS: Object = {"persistentVolumeClaim": {"claimName": "data", "readOnly": True}}
+LAYER: Object = {"ephemeral": {"persistentVolumeClaim": {"claimName": "data"}}}
+FILLED: Object = {"dataVolume": {"name": "data"}}
+
+
+def launcher(machine: str, *, at: int, phase: str = "Pending", claim: str = "data") -> Object:
+    made = f"2026-01-01T00:00:0{at}Z"
+    return {"metadata": {"name": f"virt-launcher-{machine}", "uid": machine, "creationTimestamp": made},
+            "spec": {"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": claim}}]},
+            "status": {"phase": phase}}  # fmt: skip
+
+
+def blocked(mine: Object, theirs: Object, other: Object, *, at: int = 5) -> str:
+    machines = {"a": {"metadata": {"name": "a"}, "spec": {"volumes": [mine]}},
+                "b": {"metadata": {"name": "b"}, "spec": {"volumes": [theirs]}}}  # fmt: skip
+    pod = launcher("a", at=at)
+    return blocked_by("data", pod, [pod, other], lambda one: machines.get(one["metadata"]["uid"]))
+
+
+@pytest.mark.parametrize(("mine", "theirs", "waits"), [
+    (CLAIM, CLAIM, True), (FILLED, CLAIM, True), (READS, CLAIM, True), (CLAIM, LAYER, True), (LAYER, FILLED, True),
+    (READS, READS, False), (LAYER, LAYER, False), (LAYER, READS, False),
+])  # fmt: skip
+def test_a_writer_is_alone(mine: Object, theirs: Object, waits: bool) -> None:
+    assert blocked(mine, theirs, launcher("b", at=1)) == ("b" if waits else "")
+
+
+@pytest.mark.parametrize(("at", "phase", "waits"), [
+    (1, "Pending", True), (9, "Pending", False), (9, "Running", True), (1, "Succeeded", False), (1, "Failed", False),
+])  # fmt: skip
+def test_it_waits_for_who_came_before_and_for_who_runs(at: int, phase: str, waits: bool) -> None:
+    assert blocked(CLAIM, CLAIM, launcher("b", at=at, phase=phase)) == ("b" if waits else "")
+
+
+def test_of_two_that_wait_for_each_other_exactly_one_goes_on() -> None:
+    first, second = launcher("a", at=3), launcher("b", at=3)
+    waits = [blocked_by("data", pod, [first, second], lambda _: None) for pod in (first, second)]
+    assert sorted(map(bool, waits)) == [False, True]
+
+
+def test_another_claim_is_nobodys_business() -> None:
+    assert blocked(CLAIM, CLAIM, launcher("b", at=1, claim="other")) == ""

@@ -1,0 +1,244 @@
+"""VirtualMachineInstances into machines and containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmpod.base.errors import Problem
+from vmpod.drivers.host.facts import HostFacts
+from vmpod.drivers.host.firmware import Firmware
+from vmpod.drivers.podman.spec import Device, Mount
+from vmpod.drivers.qemu import spec as qemu
+from vmpod.model.meta import Object
+from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate.machine import firmware_template, guest_memory_bytes, machine_spec, machine_uuid, vcpus
+from vmpod.node.translate.machine_container import Surroundings, container_spec, overhead_bytes
+from vmpod.node.translate.machine_disks import letters, targets
+from vmpod.node.translate.machine_nics import guest_hostname, machine_nic
+
+MIB = 1 << 20
+HOST = HostFacts(accelerator="kvm", firmware=(Firmware("/sc", "/sv", "raw", True), Firmware("/c", "/v", "raw", False)))
+POD: Object = {"spec": {"hostname": "vm1", "containers": [{"resources": {"requests": {"cpu": "200m"}}}]}}
+
+
+@dataclass(frozen=True)
+class Tap:
+    tap: str | None = "tap0"
+    guest_mac: str = "02:00:00:00:00:01"
+
+
+def volume(name: str, **more: Any) -> PreparedVolume:
+    given: dict[str, Any] = {"container_path": f"/disks/{name}", "format": "qcow2",
+                             "binds": ((f"/home/{name}", f"/disks/{name}", False),), **more}
+    return PreparedVolume(Path(f"/home/{name}"), **given)
+
+
+def vmi(domain: Object | None = None, **spec: Any) -> Object:
+    """A small instance; `domain` is merged into its domain."""
+    devices = {"disks": [{"name": "root", "disk": {"bus": "virtio"}}], "interfaces": [{"name": "default", "masquerade": {}}]}
+    whole: Object = {"memory": {"guest": "1Gi"}, "devices": devices, **(domain or {})}
+    return {
+        "metadata": {"namespace": "default", "name": "vm1", "uid": "u1"},
+        "spec": {"domain": whole, "volumes": [{"name": "root", "containerDisk": {"image": "x"}}],
+                 "networks": [{"name": "default", "pod": {}}], **spec},
+    }
+
+
+def translate(obj: Object, host: HostFacts = HOST, names: Iterable[str] = ()) -> qemu.MachineSpec:
+    return machine_spec(obj, {one: volume(one) for one in ("root", *names)}, Tap(), host)
+
+
+def test_small_machine() -> None:
+    assert translate(vmi()) == qemu.MachineSpec(
+        "default_vm1", "133bf63e-9459-5126-9b21-b56e9b3d17b3", 1 << 30, accelerator="kvm",
+        disks=(qemu.Disk("root", "/disks/root", boot_index=1),), nics=(qemu.Nic("default", "tap0", "02:00:00:00:00:01"),),
+    )  # fmt: skip
+
+
+def test_uuid_is_the_one_that_kubevirt_gives() -> None:
+    """The value that KubeVirt's own documentation shows for its testvm."""
+    assert machine_uuid({"metadata": {"name": "testvm"}}) == "5a9fc181-957e-5c32-9e5a-2de5e9673531"
+
+
+def test_everything_that_can_be_said() -> None:
+    said: Object = {
+        "cpu": {"sockets": 2, "cores": 3, "threads": 2, "model": "EPYC",
+                "features": [{"name": "vmx", "policy": "require"}, {"name": "hle", "policy": "disable"},
+                             {"name": "maybe", "policy": "optional"}, {"name": "plain"}]},
+        "machine": {"type": "pc-q35-rhel9.6.0"}, "rebootPolicy": "Terminate",
+        "firmware": {"serial": "s1", "uuid": "5D307CA9-B3EF-428C-8861-06E72D69F223", "bootloader": {"efi": {"secureBoot": False}}},
+        "features": {"acpi": {"enabled": False}}, "clock": {"timezone": "Europe/Rome"},
+        "devices": {"rng": {}, "watchdog": {"name": "w", "i6300esb": {"action": "poweroff"}}, "autoattachMemBalloon": False,
+                    "autoattachGraphicsDevice": False, "autoattachSerialConsole": False, "autoattachPodInterface": False,
+                    "inputs": [{"name": "t", "type": "tablet", "bus": "virtio"}], "panicDevices": [{"model": "isa"}],
+                    "sound": {"name": "a", "model": "ac97"}},
+    }
+    found = translate(vmi(said, startStrategy="Paused", networks=[], volumes=[]))
+    assert found.cpu == qemu.Cpu(2, 3, 2, "EPYC", (("vmx", True), ("hle", False), ("plain", True)))
+    assert (found.machine, found.serial, found.uuid) == ("q35", "s1", "5d307ca9-b3ef-428c-8861-06e72d69f223")
+    assert found.firmware == qemu.Firmware("/c", "/run/vm/efi-vars.fd", False)
+    assert found.watchdog == qemu.Watchdog(action="poweroff")
+    assert (found.rng, found.balloon, found.graphics, found.acpi) == (True, False, False, False)
+    assert (found.start_paused, found.stop_on_reboot, found.panic, found.sound) == (True, True, "pvpanic", "ac97")
+    assert (found.inputs, found.nics, found.sockets.serial) == ((qemu.Input("t", "virtio"),), (), "")
+    assert found.clock.local
+
+
+@pytest.mark.parametrize(("domain", "expected"), [
+    ({"memory": {"guest": "64Mi"}}, 64 * MIB),
+    ({"memory": None, "resources": {"requests": {"memory": "1024M"}, "limits": {"memory": "2Gi"}}}, 1024_000_000),
+    ({"memory": {}, "resources": {"limits": {"memory": "2Gi"}}}, 2048 * MIB),
+])
+def test_memory(domain: Object, expected: int) -> None:
+    assert guest_memory_bytes(vmi(domain)) == expected
+
+
+@pytest.mark.parametrize(("domain", "expected"), [
+    ({}, (1, 1, 1)), ({"cpu": {"cores": 2}}, (1, 2, 1)), ({"cpu": {"model": "x"}}, (1, 1, 1)),
+    ({"resources": {"requests": {"cpu": "1500m"}}}, (2, 1, 1)),
+    ({"resources": {"requests": {"cpu": "1"}, "limits": {"cpu": 4}}}, (4, 1, 1)),
+])
+def test_processors(domain: Object, expected: tuple[int, int, int]) -> None:
+    assert vcpus(vmi(domain)) == expected
+
+
+def test_disks_buses_and_order() -> None:
+    disks = [
+        {"name": "a", "disk": {"bus": "virtio"}}, {"name": "b", "disk": {}, "cache": "none", "io": "native"},
+        {"name": "c", "cdrom": {"bus": "sata", "readonly": True}}, {"name": "d", "lun": {"bus": "scsi"}, "io": "native"},
+        {"name": "e", "disk": {"bus": "usb"}, "serial": "77", "errorPolicy": "ignore"},
+        {"name": "f", "disk": {"bus": "virtio"}, "blockSize": {"custom": {"logical": 512, "physical": 4096}}},
+    ]
+    names = ("a", "b", "c", "d", "e", "f", "bare")
+    obj = vmi({"devices": {"disks": disks, "blockMultiQueue": True}, "cpu": {"cores": 3}},
+              volumes=[{"name": one, "emptyDisk": {"capacity": "1Gi"}} for one in names])
+    found = {one.name: one for one in translate(obj, names=names).disks}
+    assert [(one.kind, one.bus, one.boot_index) for one in found.values()] == [
+        ("disk", "virtio", 1), ("disk", "sata", 2), ("cdrom", "sata", 3), ("lun", "scsi", 4), ("disk", "usb", 5),
+        ("disk", "virtio", 6), ("disk", "sata", 7)]
+    assert targets(obj) == {"a": "vda", "b": "sda", "c": "sdb", "d": "sdc", "e": "sdd", "f": "vdb", "bare": "sde"}
+    assert (found["b"].io, found["d"].io, found["c"].readonly, found["a"].queues) == ("native", "threads", True, 3)
+    assert (found["e"].serial, found["e"].on_error) == ("77", "ignore")
+    assert (found["f"].logical_block_bytes, found["f"].physical_block_bytes) == (512, 4096)
+
+
+def test_boot_order_is_only_what_is_said() -> None:
+    devices = {"disks": [{"name": "root", "disk": {"bus": "virtio"}}, {"name": "iso", "cdrom": {"bus": "sata"}, "bootOrder": 1}],
+               "interfaces": [{"name": "default", "bridge": {}, "bootOrder": 2, "model": "e1000"}]}
+    obj = vmi({"devices": devices}, volumes=[{"name": "root", "x": {}}, {"name": "iso", "x": {}}])
+    found = translate(obj, names=["iso"])
+    assert [one.boot_index for one in found.disks] == [0, 1]
+    assert (found.nics[0].boot_index, found.nics[0].model) == (2, "e1000")
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    ({"memory": {}}, "how much memory"),
+    ({"machine": {"type": "virt"}}, "no board 'virt'"),
+    ({"firmware": {"kernelBoot": {"container": {}}}}, r"spec\.domain\.firmware\.kernelBoot"),
+    ({"firmware": {"uuid": "no"}}, "is not a UUID"),
+    ({"cpu": {"model": "host,migratable=off"}}, r"spec\.domain\.cpu\.model"),
+    ({"cpu": {"features": [{"name": "a,b"}]}}, r"spec\.domain\.cpu\.features"),
+    ({"devices": {"gpus": [{}]}}, r"spec\.domain\.devices\.gpus"),
+    ({"devices": {"disks": [{"name": "other", "disk": {}}]}}, "no volume of its name"),
+    ({"devices": {"disks": [{"name": "root", "disk": {"bus": "ide"}}]}}, "no bus 'ide'"),
+    ({"devices": {"disks": [{"name": "root", "disk": {"bus": "sata", "readonly": True}}]}}, "SATA disk cannot be"),
+    ({"devices": {"interfaces": [{"name": "default", "sriov": {}}]}}, "binding 'sriov'"),
+    ({"devices": {"interfaces": [{"name": "default", "bridge": {}, "model": "x"}]}}, "unknown model 'x'"),
+    ({"devices": {"interfaces": [{"name": "default", "bridge": {}}, {"name": "b", "bridge": {}}]}}, "one pod network"),
+    ({"devices": {"inputs": [{"type": "mouse"}]}}, "no mouse on usb"),
+])
+def test_what_cannot_be_is_named(change: Object, why: str) -> None:
+    obj = vmi(change)
+    with pytest.raises(Problem, match=why) as problem:
+        translate(obj)
+        machine_nic(obj)
+    assert str(problem.value).startswith("cannot start the machine vm1: ")
+
+
+def test_no_firmware_for_what_is_asked() -> None:
+    obj = vmi({"firmware": {"bootloader": {"efi": {}}}})
+    assert firmware_template(obj, HOST) == "/sv"
+    assert firmware_template(vmi(), HOST) == ""
+    with pytest.raises(Problem, match="no UEFI firmware with secure boot"):
+        translate(obj, replace(HOST, firmware=HOST.firmware[1:]))
+
+
+def test_cards() -> None:
+    ports = [{"port": 80}, {"port": 53, "protocol": "UDP", "name": "dns"}]
+    card = {"name": "default", "masquerade": {}, "ports": ports, "macAddress": "02:11:11:11:11:11"}
+    nic = machine_nic(vmi({"devices": {"interfaces": [card]}}), ("default.svc.cluster.local",))
+    assert nic is not None
+    assert (nic.binding, nic.mac, nic.ports) == ("masquerade", "02:11:11:11:11:11", (("tcp", 80), ("udp", 53)))
+    assert (nic.uid, nic.hostname, nic.search, nic.guest_cidr) == (107, "vm1", ("default.svc.cluster.local",), "10.0.2.0/24")
+    bare = machine_nic(vmi({"devices": {}}, networks=[]))
+    assert bare is not None
+    assert bare.binding == "bridge"
+    assert machine_nic(vmi({"devices": {"autoattachPodInterface": False}}, networks=[])) is None
+    other = vmi({"devices": {"interfaces": [{"name": "default", "bridge": {}}]}},
+                networks=[{"name": "default", "pod": {"vmNetworkCIDR": "192.168.7.0/24"}}])
+    found = machine_nic(other)
+    assert found is not None
+    assert found.guest_cidr == "192.168.7.0/24"
+
+
+@pytest.mark.parametrize(("name", "hostname", "expected"), [
+    ("vm1", None, "vm1"), ("vm1.prod", None, "vm1"), ("vm1", "other", "other"), ("x" * 70, None, "x" * 63)])
+def test_host_name(name: str, hostname: str | None, expected: str) -> None:
+    assert guest_hostname({"metadata": {"name": name}, "spec": {"hostname": hostname}}) == expected
+
+
+@given(st.integers(0, 5000))
+def test_letters_are_a_numbering(number: int) -> None:
+    assert letters(0) == "a"
+    assert letters(26) == "aa"
+    text = letters(number)
+    back = 0
+    for letter in text:
+        back = back * 26 + ord(letter) - ord("a") + 1
+    assert back - 1 == number
+
+
+AROUND = Surroundings("n", "/root", "/home/run", "/run/netns/x", ("/usr",), {"a": "b"})
+
+
+def contain(obj: Object, host: HostFacts = HOST) -> Any:
+    volumes = {"root": volume("root")}
+    return container_spec(obj, POD, machine_spec(obj, volumes, Tap(), host), volumes.values(), AROUND)
+
+
+def test_container_has_no_privilege() -> None:
+    found = contain(vmi())
+    assert (found.user, found.cap_drop, found.cap_add) == ("107:107", ("ALL",), ())
+    assert (found.read_only, found.no_new_privileges, found.privileged) == (True, True, False)
+    assert found.mounts == (Mount("/usr", "/usr", read_only=True), Mount("/home/run", "/run/vm"), Mount("/home/root", "/disks/root"))
+    assert found.devices == (Device("/dev/net/tun", 0o666), Device("/dev/kvm", 0o666))
+    assert found.entrypoint == ("qemu-system-x86_64",)
+    assert (found.rootfs, found.netns, found.hostname, found.image) == ("/root", "/run/netns/x", "vm1", "")
+
+
+def test_devices_are_only_those_needed() -> None:
+    obj = vmi({"devices": {"disks": [], "autoattachPodInterface": False}}, networks=[])
+    assert contain(obj, replace(HOST, accelerator="tcg")).devices == ()
+
+
+def test_limits() -> None:
+    small = contain(vmi())
+    assert small.limits.memory_bytes > 1 << 30
+    assert (small.limits.cpu_milli, small.limits.cpu_shares) == (0, 1024 * translate(vmi()).cpu.count)
+    limited = contain(vmi({"resources": {"limits": {"cpu": "2", "memory": "4Gi"}}}))
+    assert limited.limits.memory_bytes > 4 << 30
+    assert (limited.limits.cpu_milli, limited.limits.cpu_shares) == (2000, 2048)
+    emulated = translate(vmi(), replace(HOST, accelerator="tcg"))
+    assert overhead_bytes(emulated) - overhead_bytes(translate(vmi())) == 512 * MIB
+
+
+def test_time_zone_reaches_the_clock() -> None:
+    assert contain(vmi({"clock": {"timezone": "Europe/Rome"}})).env["TZ"] == "Europe/Rome"
+    assert "TZ" not in contain(vmi()).env

@@ -1,0 +1,180 @@
+"""Claims: protect, bind, import, let go; an unknown class is relaxed with a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from vmpod.kinds import PERSISTENTVOLUMECLAIM
+from vmpod.model.meta import Object
+from vmpod.node.translate import claim as claims
+from vmpod.node.translate.claim import CancelImport, MakeVolume, Seen, StartImport, plan, status
+from vmpod.reconcile.actions import Patch
+
+LOCAL: Object = {
+    "metadata": {"name": "local", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "vmpod.io/local", "reclaimPolicy": "Delete",
+}  # fmt: skip
+RETAIN: Object = {"metadata": {"name": "keep"}, "provisioner": "vmpod.io/local", "reclaimPolicy": "Retain"}
+
+
+def claim(*, volume: str = "", storage_class: str | None = None, deleting: bool = False, protected: bool = True,
+          marks: Mapping[str, str] = MappingProxyType({})) -> Object:  # fmt: skip
+    meta: Object = {"name": "data", "namespace": "default", "uid": "u1", "resourceVersion": "7",
+                    "annotations": {f"cdi.kubevirt.io/storage.{key}": value for key, value in marks.items()},
+                    "finalizers": [claims.PROTECTION] if protected else []}  # fmt: skip
+    if deleting:
+        meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    spec: Object = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    spec |= {"volumeName": volume} if volume else {}
+    spec |= {"storageClassName": storage_class} if storage_class is not None else {}
+    return {"kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec, "status": {"phase": "Pending"}}
+
+
+def volume(name: str = "pvc-u1") -> Object:
+    return {"metadata": {"name": name}, "spec": {"capacity": {"storage": "1Gi"}, "csi": {"driver": claims.PROVISIONER},
+                                                  "claimRef": {"namespace": "default", "name": "data", "uid": "u1"}}}
+
+
+def seen(wanted: Object, **changed: Any) -> Seen:
+    given: dict[str, Any] = {"volume": None, "classes": (LOCAL, RETAIN), "users": (), "importing": False, "node": "n1"}
+    return Seen(wanted, **(given | changed))
+
+
+def test_a_new_claim_gets_a_volume_of_the_default_class() -> None:
+    (made,) = plan(seen(claim())).actions
+    assert isinstance(made, MakeVolume)
+    assert made.volume["spec"]["storageClassName"] == "local"
+    assert made.volume["spec"]["claimRef"]["uid"] == "u1"
+    assert made.volume["spec"]["capacity"] == {"storage": "1Gi"}
+
+
+def test_then_it_is_bound() -> None:
+    (bound,) = plan(seen(claim(), volume=volume())).actions
+    assert isinstance(bound, Patch)
+    assert bound.patch["spec"] == {"volumeName": "pvc-u1"}
+
+
+@pytest.mark.parametrize(("wanted", "used", "warned"), [
+    (None, "local", False), ("local", "local", False), ("keep", "keep", False), ("managed-premium", "local", True),
+])  # fmt: skip
+def test_the_class(wanted: str | None, used: str, warned: bool) -> None:
+    found = plan(seen(claim(storage_class=wanted)))
+    assert isinstance(found.actions[0], MakeVolume)
+    assert found.actions[0].volume["spec"]["storageClassName"] == used
+    assert [note.reason for note in found.events] == (["StorageClassRelaxed"] if warned else [])
+    assert found.actions[0].volume["spec"]["persistentVolumeReclaimPolicy"] == ("Retain" if used == "keep" else "Delete")
+
+
+def test_without_any_class_it_says_why() -> None:
+    found = plan(seen(claim(), classes=()))
+    assert found.actions == ()
+    assert found.events[0].reason == "ProvisioningFailed"
+
+
+def test_a_bound_claim_is_protected() -> None:
+    (patch,) = plan(seen(claim(volume="pvc-u1", protected=False), volume=volume())).actions
+    assert isinstance(patch, Patch)
+    assert patch.patch["metadata"] == {"finalizers": [claims.PROTECTION], "resourceVersion": "7"}
+
+
+@pytest.mark.parametrize(("marks", "importing", "starts"), [
+    ({}, False, False),
+    ({"import.source": "none"}, False, True),  # a blank disk
+    ({"import.source": "registry"}, False, True),
+    ({"import.source": "registry"}, True, False),
+    ({"import.source": "registry", "pod.phase": "Running"}, False, True),  # an engine that died left it so
+    ({"import.source": "registry", "pod.phase": "Pending", "pod.restarts": "2"}, False, True),
+    ({"import.source": "registry", "pod.phase": "Succeeded"}, False, False),
+    ({"import.source": "registry", "pod.phase": "Failed"}, False, False),
+])  # fmt: skip
+def test_imports(marks: dict[str, str], importing: bool, starts: bool) -> None:
+    actions = plan(seen(claim(volume="pvc-u1", marks=marks), volume=volume(), importing=importing)).actions
+    assert [type(action) for action in actions] == ([StartImport] if starts else [])
+    if starts:
+        assert isinstance(actions[0], StartImport)
+        assert actions[0].restarts == int(marks.get("pod.restarts", 0))
+
+
+def test_a_deleted_claim_waits_for_its_users() -> None:
+    doomed = claim(volume="pvc-u1", deleting=True)
+    waiting = plan(seen(doomed, volume=volume(), users=("web",)))
+    assert waiting.actions == () and "web" in waiting.events[0].message
+    (patch,) = plan(seen(doomed, volume=volume())).actions
+    assert isinstance(patch, Patch) and patch.patch["metadata"]["finalizers"] is None
+    assert plan(seen(claim(volume="pvc-u1", deleting=True, protected=False))).actions == ()
+
+
+@pytest.mark.parametrize(("wanted", "there", "expected"), [
+    (claim(), None, {"phase": "Pending"}),
+    (claim(volume="pvc-u1"), volume(), {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}}),
+    (claim(volume="pvc-u1", deleting=True), volume(), None),
+])  # fmt: skip
+def test_status(wanted: Object, there: Object | None, expected: Object | None) -> None:
+    assert status(seen(wanted, volume=there)) == expected
+
+
+def test_a_claim_whose_volume_vanished_is_lost() -> None:
+    gone = claim(volume="pvc-u1")
+    gone["status"]["phase"] = "Bound"
+    assert status(seen(gone)) == {"phase": "Lost"}
+
+
+@pytest.mark.parametrize(("marks", "said"), [
+    ({}, ""),
+    ({"import.source": "http"}, "under way"),
+    ({"import.source": "http", "pod.phase": "Succeeded"}, ""),
+    ({"import.source": "http", "pod.phase": "Failed", "condition.running.message": "no such image"}, "no such image"),
+])  # fmt: skip
+def test_why_a_claim_cannot_be_mounted(marks: dict[str, str], said: str) -> None:
+    found = claims.is_import_pending(claim(volume="pvc-u1", marks=marks))
+    assert said in found if said else found == ""
+
+
+def test_the_import_of_a_deleted_claim_is_ended_before_it_goes() -> None:
+    (cancel,) = plan(seen(claim(volume="pvc-u1", deleting=True), volume=volume(), importing=True)).actions
+    assert isinstance(cancel, CancelImport)
+
+
+def test_a_claim_does_not_get_the_volume_of_another() -> None:
+    taken = volume()
+    taken["spec"]["claimRef"] |= {"name": "other", "uid": "u9"}
+    found = plan(seen(claim(volume="pvc-u1"), volume=taken))
+    assert found.actions == () and found.events[0].reason == "FailedBinding"
+    assert status(seen(claim(volume="pvc-u1"), volume=taken)) == {"phase": "Pending"}
+
+
+def test_a_claim_takes_the_free_volume_that_it_names() -> None:
+    free: Object = {"metadata": {"name": "mine", "resourceVersion": "4"}, "spec": {"hostPath": {"path": "/data"}}}
+    found = plan(seen(claim(volume="mine"), volume=free))
+    assert [action.subresource for action in found.actions if isinstance(action, Patch)] == ["", "status"]
+    assert isinstance(found.actions[0], Patch) and found.actions[0].patch["spec"]["claimRef"]["uid"] == "u1"
+
+
+def test_retries_wait_longer_and_longer() -> None:
+    waits = [claims.retry_s(count) for count in range(12)]
+    assert waits[0] == 0 and waits == sorted(waits) and waits[-1] == 300
+
+
+def test_the_plan_ends() -> None:
+    """Applying each step to a small world leads to a bound, filled claim and then to nothing more to do."""
+    wanted, there = claim(protected=False, marks={"import.source": "registry"}), None
+    for _ in range(10):
+        actions = plan(seen(wanted, volume=there)).actions
+        if not actions:
+            break
+        for action in actions:
+            match action:
+                case MakeVolume(made):
+                    there = made
+                case StartImport():
+                    wanted["metadata"]["annotations"][claims.POD_PHASE] = "Succeeded"
+                case Patch(kind, _, _, patch):
+                    assert kind is PERSISTENTVOLUMECLAIM
+                    wanted["spec"] |= patch.get("spec", {})
+                    wanted["metadata"]["finalizers"] = patch["metadata"].get("finalizers", wanted["metadata"]["finalizers"])
+    assert wanted["spec"]["volumeName"] == "pvc-u1"
+    assert plan(seen(wanted, volume=there)).actions == ()
