@@ -1,0 +1,113 @@
+"""The manifests that `vmpod import` writes for an image, and how an import stands. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vmpod.cli.ready import Verdict
+from vmpod.model import meta
+from vmpod.model.meta import Object, get
+from vmpod.model.yaml import dump_all
+
+_CDI: Final = "cdi.kubevirt.io/storage"
+_MIB: Final = 1 << 20
+_PORT_NAMES: Final = {22: "ssh", 80: "http", 443: "https", 3306: "mysql", 5432: "postgres", 8080: "http-alt"}
+_LONGEST_NAME: Final = 63
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be made of an image: a claim, a machine and a service, all called `name`."""
+
+    name: str
+    namespace: str
+    image: Path
+    size: str
+    memory: str
+    cpus: int
+    ports: tuple[int, ...]
+    is_cdrom: bool = False
+
+
+def name_of(image: Path) -> str:
+    """A name for what becomes of an image file: its own, as a DNS label. Empty when nothing of it can be used."""
+    stem = image.name
+    for ending in (".gz", ".xz", ".zst", ".bz2", ".qcow2", ".img", ".raw", ".vmdk", ".vdi", ".vhdx", ".vhd", ".iso"):
+        stem = stem.removesuffix(ending)
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:_LONGEST_NAME].rstrip("-")
+
+
+def size_of(count: int) -> str:
+    """A quantity that holds so many bytes, in whole MiB or GiB."""
+    mebibytes = max(1, -(-count // _MIB))
+    return f"{mebibytes // 1024}Gi" if mebibytes % 1024 == 0 else f"{mebibytes}Mi"
+
+
+def claim(wish: Wish) -> Object:
+    """The claim that the image is brought into."""
+    marks = {f"{_CDI}.import.source": "file", f"{_CDI}.import.endpoint": f"file://{wish.image}"}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": wish.size}}}
+    return _object("v1", "PersistentVolumeClaim", wish, spec, annotations=marks)
+
+
+def machine(wish: Wish) -> Object:
+    """The machine that boots from it."""
+    how = {"cdrom": {"bus": "sata"}} if wish.is_cdrom else {"disk": {"bus": "virtio"}}
+    domain = {
+        "cpu": {"cores": wish.cpus},
+        "memory": {"guest": wish.memory},
+        "devices": {
+            "disks": [{"name": "system", **how}],
+            "interfaces": [{"name": "default", "model": "virtio", "masquerade": {}}],
+        },
+    }
+    template = {
+        "metadata": {"labels": {"app": wish.name}},
+        "spec": {
+            "domain": domain,
+            "networks": [{"name": "default", "pod": {}}],
+            "volumes": [{"name": "system", "persistentVolumeClaim": {"claimName": wish.name}}],
+        },
+    }
+    return _object("kubevirt.io/v1", "VirtualMachine", wish, {"runStrategy": "Always", "template": template})
+
+
+def service(wish: Wish) -> Object:
+    """The name by which containers and machines reach it."""
+    ports = [{"name": _PORT_NAMES.get(port, f"port-{port}"), "port": port} for port in wish.ports]
+    return _object("v1", "Service", wish, {"selector": {"app": wish.name}, "ports": ports})
+
+
+def _object(version: str, kind: str, wish: Wish, spec: Object, **more: Object) -> Object:
+    meta: Object = {"name": wish.name, "labels": {"app": wish.name}, **more}
+    if wish.namespace != "default":
+        meta["namespace"] = wish.namespace
+    return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}
+
+
+def text(wish: Wish) -> str:
+    """The manifests to edit."""
+    objects: Sequence[Object] = (claim(wish), machine(wish), service(wish))
+    head = (
+        f"# Made by `vmpod import {wish.image.name}`. To edit: cpu and memory, what the application needs, its ports.\n"
+        "# The claim is filled from the image file on this host. On a cluster fill it with:\n"
+        f"#   virtctl image-upload pvc {wish.name} --size={wish.size} --image-path={wish.image.name}\n"
+    )
+    return head + dump_all(objects)
+
+
+def standing(claim: Object) -> Verdict:
+    """How the import into a claim stands. One that failed, even if it will be tried again, is hopeless."""
+    said = meta.annotations(claim)
+    phase, why = said.get(f"{_CDI}.pod.phase", ""), said.get(f"{_CDI}.condition.running.message", "")
+    if phase == "Succeeded":
+        return Verdict()
+    if phase == "Failed" or int(said.get(f"{_CDI}.pod.restarts") or 0) > 0:
+        return Verdict(why or "the import failed", hopeless=True)
+    if phase == "Running":
+        return Verdict(f"importing {said.get('vmpod.io/progress') or ''}".rstrip())
+    return Verdict("waits for its volume" if get(claim, "status", "phase") != "Bound" else "waits for the import")

@@ -1,0 +1,180 @@
+"""`vmpod import`: bring a disk image in and write manifests for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import click
+
+from vmpod.base.errors import Problem
+from vmpod.cli import apply, bringing, session
+from vmpod.cli.apply import Wanted
+from vmpod.cli.bringing import Wish
+from vmpod.cli.progress import Progress
+from vmpod.client.simple import SimpleClient
+from vmpod.drivers.disks import formats, inspect
+from vmpod.intake.documents import Manifest
+from vmpod.kinds import PERSISTENTVOLUMECLAIM
+from vmpod.model import names, quantity
+from vmpod.model.meta import uid
+from vmpod.model.status import ApiError
+
+_LOOK_EVERY_S = 0.2
+_GOING_S = 30.0
+
+
+@click.command("import", short_help="bring a disk image in and write manifests for it")
+@click.argument("image", type=click.Path())
+@click.option("--name", default="", help="What the machine, its claim and its service are called; default: the file's.")
+@click.option("-n", "--namespace", "space", default="default", show_default=True)
+@click.option("--memory", default="1Gi", show_default=True, help="Of the machine.")
+@click.option("--cpus", type=click.IntRange(1, 512), default=1, show_default=True)
+@click.option("--size", default="", help="Of the disk that the machine sees; default: as large as the image.")
+@click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True, default=(22, 80), show_default=True,
+              help="What the service offers; repeatable.")  # fmt: skip
+@click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), show_default=True,
+              help="Where NAME.yaml is written.")  # fmt: skip
+@click.option("--apply", "bring_up", is_flag=True, help="Also start the machine and wait until it is ready.")
+@click.option("--timeout", type=float, default=3600.0, show_default=True, help="Seconds to wait.")
+def command(image: str, name: str, space: str, memory: str, cpus: int, size: str, ports: tuple[int, ...],
+            output_dir: Path, bring_up: bool, timeout: float) -> None:  # fmt: skip
+    """Make a copy-on-write base of a disk image (qcow2, vmdk, vdi, vhdx, vhd, raw, ISO; also gzip, xz, zstd or bzip2
+    of one) and a claim upon it, and write a VirtualMachine and a Service to edit. The image is only read."""
+    file = Path(image).expanduser()
+    wish = _wish(file, name, space, memory, cpus, size, ports)
+    target = output_dir / f"{wish.name}.yaml"
+    _check_free(target)
+    client = session.connect()
+    _bring(client, wish, timeout)
+    _write(target, bringing.text(wish))
+    click.echo(f"{target} written: edit it, then")
+    click.echo(f"  vmpod up {target}")
+    if bring_up:
+        _up(client, target, wish, timeout)
+
+
+def _wish(file: Path, name: str, space: str, memory: str, cpus: int, size: str, ports: tuple[int, ...]) -> Wish:
+    """What is asked for, checked as far as it can be without the engine. Raises Problem."""
+    virtual = _virtual_bytes(file)
+    called = name or bringing.name_of(file)
+    if not names.is_dns1123_label(called):
+        why = f"{called!r} is no name for an object (a-z, 0-9 and -, at most 63)"
+        raise Problem(f"import {file}", why, f"vmpod import {file} --name NAME", "Name")
+    for option, value in (("--memory", memory), ("--size", size)):
+        if value and not quantity.is_valid(value):
+            raise Problem(f"import {file}", f"{option} {value!r} is no quantity", f"{option} 2Gi", "Quantity")
+    wanted = size or _default_size(file, virtual)
+    if quantity.to_bytes(wanted) < virtual:
+        why = f"its disk has {bringing.size_of(virtual)}, more than --size {size}"
+        raise Problem(f"import {file}", why, f"vmpod import {file} --size {bringing.size_of(virtual)}", "TooSmall")
+    is_cdrom = not formats.compression(file) and _is_cdrom(file)
+    return Wish(called, space, file.resolve(), wanted, memory, cpus, tuple(dict.fromkeys(ports)), is_cdrom)
+
+
+def _virtual_bytes(file: Path) -> int:
+    """How large the image's disk is; 0 when it is compressed, so that only the import can tell. Raises Problem."""
+    what = f"import {file}"
+    try:
+        if formats.compression(file):
+            return 0
+        return asyncio.run(inspect.inspect(file)).virtual_bytes
+    except IsADirectoryError:
+        raise Problem(what, "it is a folder", f"ls {file}", "Format") from None
+    except OSError as error:
+        raise Problem(what, error.strerror or str(error), f"ls -l {file}", "Missing") from None
+
+
+def _default_size(file: Path, virtual: int) -> str:
+    if not virtual:
+        why = "it is compressed, so its size cannot be seen beforehand"
+        raise Problem(f"import {file}", why, f"vmpod import {file} --size 20Gi", "Size")
+    return bringing.size_of(virtual)
+
+
+def _is_cdrom(file: Path) -> bool:
+    with file.open("rb") as image:
+        image.seek(0x8001)
+        return image.read(5) == b"CD001"
+
+
+def _check_free(target: Path) -> None:
+    if target.exists():
+        fix = f"rm {target}   (or --name, or --output-dir)"
+        raise Problem(f"write {target}", "the file exists, and may have been edited", fix, "Exists")
+
+
+def _write(target: Path, text: str) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    except OSError as error:
+        fix = "vmpod import again with another --output-dir"
+        raise Problem(f"write {target}", error.strerror or str(error), fix, "Unwritable") from None
+
+
+def _bring(client: SimpleClient, wish: Wish, timeout_s: float) -> None:
+    """Make the claim and wait until its image is in. Whatever goes wrong, the claim is taken back. Raises Problem."""
+    (wanted,) = apply.resolve([Manifest(bringing.claim(wish), str(wish.image))], wish.namespace)
+    if client.find(PERSISTENTVOLUMECLAIM, wish.namespace, wish.name) is not None:
+        fix = f"kubectl delete pvc {wish.name} -n {wish.namespace}   (its data goes too), or --name"
+        raise Problem(f"import {wish.image}", f"there is a claim called {wish.name} already", fix, "Exists")
+    apply.apply(client, wanted)
+    done = False
+    try:
+        _await(client, wish, timeout_s)
+        done = True
+    finally:
+        if not done:
+            _take_back(client, wanted)
+
+
+def _await(client: SimpleClient, wish: Wish, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    with Progress() as progress:
+        while True:
+            stands = bringing.standing(client.get(PERSISTENTVOLUMECLAIM, wish.namespace, wish.name))
+            progress.show({f"import {wish.image.name}": "it failed" if stands.hopeless else stands.why})
+            if stands.is_ready:
+                return
+            if stands.hopeless:
+                raise _failed(wish, stands.why)
+            if time.monotonic() > deadline:
+                why = f"it took longer than {timeout_s:g} s"
+                raise Problem(f"import {wish.image}", why, "vmpod import with a longer --timeout", "Timeout")
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _failed(wish: Wish, said: str) -> Problem:
+    """The engine's own words are `cannot …: why`, and on the next line what mends it."""
+    first, _, fix = said.partition("\n")
+    what, _, why = first.removeprefix("cannot ").partition(": ")
+    if not why:
+        what, why = f"import {wish.image}", first
+    return Problem(what, why, fix.strip(), "ImportFailed")
+
+
+def _take_back(client: SimpleClient, wanted: Wanted) -> None:
+    """Remove the claim that was made, and wait until it is gone; silently, for another error is on its way."""
+    space, called = wanted.obj["metadata"]["namespace"], wanted.obj["metadata"]["name"]
+    try:
+        found = client.find(PERSISTENTVOLUMECLAIM, space, called)
+        if found is None:
+            return
+        client.delete(PERSISTENTVOLUMECLAIM, space, called, uid=uid(found))
+        deadline = time.monotonic() + _GOING_S
+        while client.find(PERSISTENTVOLUMECLAIM, space, called) is not None and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_S)
+    except (ApiError, Problem) as error:
+        click.echo(f"the claim {called} could not be removed: {error}", err=True)
+
+
+def _up(client: SimpleClient, target: Path, wish: Wish, timeout_s: float) -> None:
+    from vmpod.cli import up_
+    from vmpod.intake import manifests
+
+    wanted = apply.resolve(manifests.read((str(target),)), wish.namespace)
+    for one in wanted:
+        click.echo(f"{one.title} {apply.apply(client, one)}")
+    up_.wait(client, wanted, timeout_s)

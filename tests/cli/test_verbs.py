@@ -1,0 +1,294 @@
+"""The verbs against a real engine: machines without an operating system are enough for most of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Done, Home
+
+pytestmark = pytest.mark.host
+
+VM = """
+apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {{name: {name}}}
+spec:
+  runStrategy: {strategy}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      domain:
+        memory: {{guest: 64Mi}}
+        devices:
+          disks: [{{name: d, disk: {{bus: virtio}}}}]
+          interfaces: [{{name: default, masquerade: {{}}}}]
+      networks: [{{name: default, pod: {{}}}}]
+      volumes: [{{name: d, emptyDisk: {{capacity: 8Mi}}}}]
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, home: Home) -> Iterator[Path]:
+    """A folder for manifests; whatever they brought up is taken down."""
+    yield tmp_path
+    home.run("down", "--all", "--volumes")
+
+
+@pytest.fixture(scope="module")
+def machine(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a machine that runs."""
+    file = tmp_path_factory.mktemp("vm") / "vm.yaml"
+    file.write_text(VM.format(name="box", strategy="Always"))
+    home.run("up", str(file))
+    yield "box"
+    home.run("down", str(file), "--volumes")
+
+
+def rows(home: Home) -> dict[str, Any]:
+    return {row["name"]: row for row in json.loads(home.run("status", "-o", "json").stdout)}
+
+
+def uid(home: Home, vm: str) -> str:
+    done: Done = subprocess.run([home.kubectl, "get", "vmi", vm, "-o", "jsonpath={.metadata.uid}"], env=home.env,
+                                capture_output=True, text=True, check=False, timeout=60)  # fmt: skip
+    return done.stdout
+
+
+# machines
+
+
+def test_status_shows_the_machine(home: Home, machine: str) -> None:
+    row = rows(home)[machine]
+    assert (row["kind"], row["state"], row["ready"]) == ("VirtualMachine", "Running", "1/1")
+    assert row["ip"]
+    assert f"VirtualMachine   {machine}" in home.run("status").stdout
+    assert f"name: {machine}" in home.run("status", "-o", "yaml").stdout
+
+
+def test_restart_stop_and_start_wait_for_their_end(home: Home, machine: str) -> None:
+    home.run("restart", f"vm/{machine}")
+    assert rows(home)[machine]["ready"] == "1/1"
+    done = home.run("start", machine)
+    assert "already running" in done.stdout
+    home.run("stop", machine)
+    assert rows(home)[machine]["state"] == "Stopped"
+    assert "box: VM is not running" in home.run("stop", machine).stdout
+    done = home.run("console", machine, code=1)
+    assert "the machine box does not run (Stopped)" in done.stderr
+    assert "vmpod start box" in done.stderr
+    done = home.run("restart", machine, code=1)
+    assert "cannot restart box" in done.stderr
+    home.run("start", machine)
+    home.run("restart", "--force", machine)
+    assert rows(home)[machine]["ready"] == "1/1"
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "console", "vnc", "ssh"])
+def test_a_machine_that_is_not_there(home: Home, verb: str) -> None:
+    arguments = ["vnc", "--proxy-only"] if verb == "vnc" else [verb]
+    done = home.run(*arguments, "nobody", code=1)
+    assert "there is no virtual machine 'nobody' in the namespace 'default'" in done.stderr
+
+
+def test_the_console_ends_with_standard_input(home: Home, machine: str) -> None:
+    done = home.run("console", machine, stdin="\n")
+    assert "connected to box" in done.stderr
+
+
+def test_the_console_ends_with_its_escape_on_a_terminal(home: Home, machine: str) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(home.argv()[0], home.argv("console", machine), home.env)
+    said = b""
+    while b"connected to" not in said:
+        said += os.read(terminal, 4096)
+    os.write(terminal, b"\r\x1d")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(terminal)
+
+
+def test_the_screen_at_a_local_port(home: Home, machine: str) -> None:
+    running = home.start("vnc", "--proxy-only", machine)
+    try:
+        assert running.stdout is not None
+        port = json.loads(running.stdout.readline())["port"]
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as viewer:
+            assert viewer.recv(12) == b"RFB 003.008\n"
+        assert running.wait(10) == 0
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def test_a_viewer_that_is_not_installed(home: Home, machine: str) -> None:
+    done = home.run("vnc", machine, code=1, PATH=os.environ["PATH"] if _no_viewer() else "/nowhere")
+    assert "cannot open a screen: none of remote-viewer" in done.stderr
+
+
+def _no_viewer() -> bool:
+    return all(not Path(f"/usr/bin/{name}").exists() for name in ("remote-viewer", "vncviewer", "gvncviewer"))
+
+
+def test_completion_knows_the_machines(home: Home, machine: str) -> None:
+    done = home.run(_VMPOD_COMPLETE="zsh_complete", COMP_WORDS="vmpod console b", COMP_CWORD="2")
+    assert machine in done.stdout.split()
+
+
+# up and down
+
+
+def test_a_change_that_waits_for_a_restart_is_told(home: Home, work: Path) -> None:
+    file = work / "vm.yaml"
+    file.write_text(VM.format(name="changed", strategy="Always"))
+    home.run("up", str(file))
+    file.write_text(file.read_text().replace("guest: 64Mi", "guest: 96Mi"))
+    done = home.run("up", str(file))
+    assert "virtualmachine.kubevirt.io/changed configured" in done.stdout
+    assert "changes that wait for a restart: vmpod restart changed" in done.stderr
+    home.run("restart", "changed")
+    assert "restart" not in home.run("up", str(file)).stderr
+
+
+def test_bad_manifests_change_nothing(home: Home, work: Path) -> None:
+    good = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good}\n---\n"
+    file = work / "m.yaml"
+    for bad, says in {
+        "kind: [": "m.yaml, line",
+        "apiVersion: foo/v1\nkind: Fridge\nmetadata: {name: x}\n": "m.yaml:5: no kind 'Fridge'",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nspec: {a: b}\n": 'unknown field "spec"',
+        "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: [{port: 70000}]}\n": "spec.ports[0].port",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: nowhere}\n": 'namespaces "nowhere" not found',
+    }.items():
+        file.write_text(good + bad)
+        assert says in home.run("up", str(file), code=1).stderr
+    assert "good" not in subprocess.run([home.kubectl, "get", "cm"], env=home.env, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_namespace_and_what_is_in_it_are_checked_together(home: Home, work: Path) -> None:
+    file = work / "m.yaml"
+    file.write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: x, namespace: fresh}\nspec: {}\n---\n"
+                    "apiVersion: v1\nkind: Namespace\nmetadata: {name: fresh}\n")  # fmt: skip
+    assert 'secret/x -n fresh' in home.run("up", str(file), code=1).stderr
+    file.write_text(file.read_text().replace("spec: {}\n", ""))
+    home.run("up", str(file))
+    assert "unchanged" in home.run("up", str(file)).stdout
+    done = home.run("down", str(file))
+    assert "namespace/fresh kept (--volumes removes it)" in done.stdout
+    home.run("down", str(file), "--volumes")
+
+
+def test_what_is_stuck_says_why_within_seconds(home: Home, work: Path) -> None:
+    file = work / "m.yaml"
+    file.write_text(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: stuck}\nspec:\n  selector: {matchLabels: {a: b}}\n"
+        "  template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: 'localhost:1/none:1'}]}\n"
+    )
+    done = home.run("up", str(file), "--timeout", "8", code=1)
+    assert "cannot bring everything up: not ready after 8 s" in done.stderr
+    assert "ImagePull" in done.stderr and "connection refused" in done.stderr
+    assert "kubectl describe deployment.apps/stuck" in done.stderr
+
+
+def test_interrupting_up_says_that_all_goes_on(home: Home, work: Path) -> None:
+    file = work / "vm.yaml"
+    file.write_text(VM.format(name="slow", strategy="Always").replace("emptyDisk: {capacity: 8Mi}",
+                                                                     "containerDisk: {image: 'localhost:1/none:1'}"))  # fmt: skip
+    running = home.start("up", str(file))
+    assert running.stderr is not None
+    running.stderr.readline()
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert "interrupted: what was applied stays" in said
+
+
+def test_a_deleted_object_is_awaited_and_made_anew(home: Home, work: Path) -> None:
+    file = work / "vm.yaml"
+    file.write_text(VM.format(name="again", strategy="Always"))
+    home.run("up", str(file))
+    before = uid(home, "again")
+    subprocess.run([home.kubectl, "delete", "vm", "again", "--wait=false"], env=home.env, check=True, capture_output=True)
+    home.run("up", str(file))
+    assert uid(home, "again") not in ("", before)
+
+
+def test_nothing_to_take_down(home: Home, work: Path) -> None:
+    (work / "m.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: none}\n")
+    assert "there is nothing of it" in home.run("down", str(work / "m.yaml")).stdout
+
+
+# import
+
+
+def test_an_image_becomes_a_base_and_manifests(home: Home, work: Path) -> None:
+    image = work / "Old App.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "32M"], check=True)
+    done = home.run("import", str(image), "--memory", "64Mi", "--port", "8080", "--apply", cwd=work)
+    assert "old-app.yaml written" in done.stdout
+    assert rows(home)["old-app"]["ready"] == "1/1"
+    assert "the file exists" in home.run("import", str(image), code=1, cwd=work).stderr
+    (work / "old-app.yaml").rename(work / "edited.yaml")
+    assert "there is a claim called old-app already" in home.run("import", str(image), code=1, cwd=work).stderr
+    assert "configured" not in home.run("up", str(work / "edited.yaml")).stdout
+
+
+def test_a_damaged_image_leaves_nothing(home: Home, work: Path) -> None:
+    image = work / "cut.qcow2"
+    (work / "raw").write_bytes(os.urandom(1 << 20))
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(work / "raw"), str(image)], check=True)
+    os.truncate(image, 500_000)
+    done = home.run("import", str(image), code=1, cwd=work)
+    assert "truncated or damaged" in done.stderr
+    assert not (work / "cut.yaml").exists()
+    found = subprocess.run([home.kubectl, "get", "pvc,pv"], env=home.env, capture_output=True, text=True, check=True)
+    assert "No resources found" in found.stderr
+    assert not list((home.path / "disks" / "staging").iterdir())
+
+
+# kubeconfig, version, doctor
+
+
+def test_the_kubeconfig_goes_into_mine_and_out_again(home: Home, tmp_path: Path) -> None:
+    mine = tmp_path / "config"
+    mine.write_text("apiVersion: v1\nkind: Config\ncontexts: [{name: work, context: {cluster: c}}]\ncurrent-context: work\n")
+    home.run("kubeconfig", "--merge", str(mine), "--context", "lab")
+    assert mine.stat().st_mode & 0o777 == 0o600
+    done = subprocess.run([home.kubectl, "--kubeconfig", str(mine), "get", "ns", "default", "-o", "name"],
+                          capture_output=True, text=True, check=False, timeout=60)  # fmt: skip
+    assert done.stdout == "namespace/default\n"
+    home.run("kubeconfig", "--remove", str(mine), "--context", "lab")
+    assert "lab" not in mine.read_text() and "work" in mine.read_text()
+    assert "it is the home's own" in home.run("kubeconfig", "--merge", code=1).stderr
+    assert home.run("kubeconfig", "-o", "path").stdout.strip() == str(home.path / "kubeconfig")
+    assert json.loads(home.run("kubeconfig", "-o", "json").stdout)["current-context"] == "vmpod"
+
+
+def test_the_version_of_all(home: Home) -> None:
+    said = json.loads(home.run("version", "-o", "json").stdout)
+    assert said["engine"].startswith(said["kubernetes"])
+    assert set(said) == {"vmpod", "kubernetes", "kubevirt", "cdi", "engine"}
+
+
+def test_the_doctor_finds_what_the_engine_needs(home: Home) -> None:
+    found = json.loads(home.run("doctor", "-o", "json").stdout)
+    assert all(one["fix"] for one in found if one["state"] != "ok")
+    assert {"podman", "qemu-system-x86_64", "nft", "kubectl"} <= {one["name"] for one in found}
+    assert "ok       podman" in home.run("doctor").stdout
+
+
+def test_the_doctor_fails_when_something_needed_is_missing(home: Home, tmp_path: Path) -> None:
+    done = home.run("doctor", code=1, PATH="/nowhere", VMPOD_HOME=str(tmp_path / "other"))
+    assert "missing  podman" in done.stdout and "fix: " in done.stdout
