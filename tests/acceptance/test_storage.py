@@ -1,0 +1,338 @@
+"""Storage of machines: every source and its failures, who may use a claim, and what never happens to the host's files."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from vmpod.base.paths import Paths
+from vmpod.testing.guest import write_disk
+
+from ..e2e.product import Product, wait
+from . import machines
+from .machines import (
+    QUICK,
+    claim,
+    claim_disk,
+    condition,
+    container_disk,
+    datavolume,
+    echoes,
+    gone,
+    is_shown,
+    machine,
+    says,
+    tell,
+)
+from .pods import apply, container, mount, pod, ready, run_in
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
+TWO, EMPTY = "localhost/vmpod-test/two:1", "localhost/vmpod-test/empty:1"
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    """Files, and a few ill manners by path."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+    def do_GET(self) -> None:
+        if self.path == "/slow":
+            self._promise(50 << 20)
+            try:
+                for _ in range(600):
+                    self.wfile.write(bytes(10_000))
+                    time.sleep(0.1)
+            except OSError:
+                return
+        elif self.path == "/cut":
+            self._promise(1 << 20)
+            self.wfile.write(bytes(1000))
+        elif self.path == "/private" and self.headers.get("Authorization") != "Basic dTpw":
+            self.send_error(401)
+        else:
+            self.path = "/quick.img" if self.path == "/private" else self.path
+            super().do_GET()
+
+    def _promise(self, length: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One image in every format, and what must not be taken for one."""
+    folder = tmp_path_factory.mktemp("www")
+    quick = write_disk(folder / "quick.img")
+    for format in ("qcow2", "vmdk", "vdi", "vhdx", "vpc"):
+        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", format, str(quick), str(folder / f"quick.{format}")], check=True)
+    (folder / "quick.img.gz").write_bytes(gzip.compress(quick.read_bytes()))
+    (folder / "text").write_text("this is no image\n")
+    (folder / "noise.img").write_bytes(os.urandom(4 << 20))
+    create = ["qemu-img", "create", "-q", "-u"]
+    subprocess.run([*create, "-f", "qcow2", "-b", "/etc/shadow", "-F", "raw", str(folder / "backed.qcow2"), "1M"], check=True)
+    subprocess.run([*create, "-f", "qcow2", str(folder / "big.qcow2"), "1G"], check=True)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", "-b", "quick.vmdk", "-F", "vmdk", "child.vmdk"], check=True, cwd=folder)
+    whole = folder / "whole.qcow2"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(folder / "noise.img"), str(whole)], check=True)
+    (folder / "truncated.qcow2").write_bytes(whole.read_bytes()[: 2 << 20])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(files: Path) -> Iterator[str]:
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(files)))
+    served.daemon_threads = True
+    thread = threading.Thread(target=served.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{served.server_address[1]}"
+    served.shutdown()
+    served.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images(host: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("images")
+    machines.build_disks(folder)
+    machines.build(folder, TWO, {"/disk/": folder / "quick.img", "/disk/more.img": folder / "deaf.img",
+                                 "/place/disk.img": folder / "quick.img"})  # fmt: skip
+    machines.build(folder, EMPTY, {"/": folder / "quick.img"})
+    yield
+    machines.remove_images(QUICK, machines.DEAF, TWO, EMPTY)
+
+
+def phase(home: Product, name: str) -> str:
+    return home.value(".status.phase", "dv", name)
+
+
+def reaches(home: Product, name: str, wanted: str, timeout_s: float = 40) -> None:
+    wait(lambda: phase(home, name) == wanted, f"the DataVolume {name} is {wanted}, not {phase(home, name)}", timeout_s)
+
+
+def fails(home: Product, name: str, words: str, wanted: str = "Failed") -> None:
+    """Until a DataVolume says why it is not filled, in its condition and in an event."""
+    wait(lambda: words in condition(home, "dv", name, "Running").get("message", ""), f"{name} says {words!r}", 40)
+    assert wanted in (phase(home, name), ""), phase(home, name)
+    events = home.read("events", "--field-selector", f"involvedObject.name={name},type=Warning")["items"]
+    assert any(words in one["message"] for one in events), events
+
+
+def disks(home: Product) -> Path:
+    return Paths(home.home).volumes.parent
+
+
+def left(home: Product) -> list[str]:
+    """What of imports and volumes is on disk, container disks aside."""
+    paths = Paths(home.home)
+    taken = {record.read_text().split()[0] for record in paths.bases.glob("*.image")}
+    return [str(path) for path in (*paths.staging.iterdir(), *paths.volumes.iterdir(), *paths.bases.glob("*.qcow2"))
+            if path.stem not in taken]  # fmt: skip
+
+
+def remove_all(home: Product) -> None:
+    """Everything goes in one command, in any order; nothing of it is left on disk."""
+    home.kubectl("delete", "dv,pvc,vm,pod", "--all", "--timeout=40s")
+    gone(home, "dv", "pvc", "pv", "vm", "vmi")
+    wait(lambda: not left(home), f"nothing left: {left(home)}", 20)
+
+
+def test_every_format_over_http(home: Product, url: str) -> None:
+    sha = hashlib.sha256(write_disk(home.home / "quick.img").read_bytes()).hexdigest()
+    home.kubectl("create", "secret", "generic", "reader", "--from-literal=accessKeyId=u", "--from-literal=secretKey=p")
+    formats = ("qcow2", "vmdk", "vdi", "vhdx", "vpc", "img", "img.gz")
+    apply(home, *(datavolume(f"is-{one.replace('.', '-')}", http={"url": f"{url}/quick.{one}"}) for one in formats),
+          datavolume("checked", http={"url": f"{url}/quick.img", "checksum": f"sha256:{sha}"}),
+          datavolume("private", http={"url": f"{url}/private", "secretRef": "reader"}),
+          datavolume("node", registry={"url": f"docker://{QUICK}", "pullMethod": "node"}), datavolume("blank", blank={}))  # fmt: skip
+    for name in ("is-qcow2", "is-vmdk", "is-vdi", "is-vhdx", "is-vpc", "is-img", "is-img-gz", "checked", "private", "node", "blank"):
+        reaches(home, name, "Succeeded")
+    assert home.value(".status.progress", "dv", "node") == "100.0%"
+    apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "is-vmdk"}}))
+    is_shown(home, "boots", "Running")
+    echoes(home, "boots")
+    (home.home / "quick.img").unlink()
+    remove_all(home)
+
+
+def test_what_is_no_image_is_refused_with_its_reason_and_leaves_nothing(home: Product, url: str) -> None:
+    bad = {
+        "text": "no known format", "noise.img": "no known format", "truncated.qcow2": "truncated or damaged",
+        "backed.qcow2": "it refers to another file (/etc/shadow)", "child.vmdk": "it refers to another file (quick.vmdk)",
+        "big.qcow2": "set resources.requests.storage to 1Gi or more",
+    }  # fmt: skip
+    apply(home, *(datavolume(name.replace(".", "-"), http={"url": f"{url}/{name}"}) for name in bad),
+          datavolume("checksum", http={"url": f"{url}/quick.img", "checksum": "sha256:" + "0" * 64}),
+          datavolume("two", registry={"url": f"docker://{TWO}"}), datavolume("none", registry={"url": f"docker://{EMPTY}"}))  # fmt: skip
+    for name, words in bad.items():
+        fails(home, name.replace(".", "-"), words)
+        assert str(home.home) not in condition(home, "dv", name.replace(".", "-"), "Running")["message"]
+    fails(home, "checksum", "its sha256 is")
+    fails(home, "two", "more than one file in /disk")
+    fails(home, "none", "there is no disk in /disk")
+    apply(home, machine("waits", {"name": "d", "dataVolume": {"name": "text"}}))
+    says(home, "waits", "no known format")
+    remove_all(home)
+
+
+def test_what_may_be_better_later_is_tried_again(home: Product, url: str) -> None:
+    apply(home, datavolume("missing", http={"url": f"{url}/missing"}), datavolume("cut", http={"url": f"{url}/cut"}),
+          datavolume("private", http={"url": f"{url}/private"}), datavolume("refused", http={"url": "http://127.0.0.1:9/x"}),
+          datavolume("pulled", registry={"url": "docker://localhost/none/such:1"}))  # fmt: skip
+    for name, words in (("missing", "answered 404"), ("cut", "it ended after 1000 of"), ("private", "answered 401"),
+                        ("refused", "Connection refused"), ("pulled", "cannot pull the image")):  # fmt: skip
+        fails(home, name, words, "ImportScheduled")
+    assert int(home.value(".status.restartCount", "dv", "missing")) >= 1
+    remove_all(home)
+
+
+def test_a_deleted_import_ends_at_once(home: Product, url: str) -> None:
+    apply(home, datavolume("slow", "64Mi", http={"url": f"{url}/slow"}))
+    wait(lambda: list(disks(home).glob("staging/*/*/download")), "it downloads", 20)
+    home.kubectl("delete", "dv", "slow", "--timeout=10s")
+    remove_all(home)
+
+
+def test_an_import_goes_on_after_the_engine_was_killed(home: Product, url: str) -> None:
+    apply(home, datavolume("slow", "64Mi", http={"url": f"{url}/slow"}))
+    wait(lambda: list(disks(home).glob("staging/*/*/download")), "it downloads", 20)
+    home.kill_engine()
+    try:
+        wait(lambda: not list(disks(home).glob("staging/*/*")), "the importer has ended too, and cleaned up", 20)
+    finally:
+        home.vmpod("engine", "start")
+    wait(lambda: list(disks(home).glob("staging/*/*/download")), "it downloads again", 20)
+    assert phase(home, "slow") == "ImportInProgress"
+    remove_all(home)
+
+
+def test_container_disks(home: Product) -> None:
+    """One image for several machines, a path in it, and images that hold no disk or none that is named."""
+    apply(home, machine("one"), machine("two", container_disk(path="/disk/quick.img")),
+          machine("place", container_disk(TWO, path="/place/disk.img")), machine("many", container_disk(TWO)),
+          machine("empty", container_disk(EMPTY)),
+          machine("never", container_disk("localhost/none/such:1", imagePullPolicy="Never")))  # fmt: skip
+    for name in ("one", "two", "place"):
+        is_shown(home, name, "Running")
+    echoes(home, "place")
+    says(home, "many", "more than one file in /disk")
+    says(home, "empty", "there is no disk in /disk")
+    says(home, "never", "ErrImageNeverPull")
+    assert len(list(Paths(home.home).bases.glob("*.qcow2"))) <= 2, "one base for one content"
+    remove_all(home)
+
+
+def test_templates_go_with_their_machine_and_claims_wait_for_theirs(home: Product) -> None:
+    wanted = machine("shop", {"name": "d", "dataVolume": {"name": "shop-disk"}})
+    made = datavolume("shop-disk", registry={"url": f"docker://{QUICK}"})
+    wanted["spec"]["dataVolumeTemplates"] = [{"metadata": made["metadata"], "spec": made["spec"]}]
+    apply(home, wanted)
+    is_shown(home, "shop", "Running")
+    home.kubectl("delete", "pvc", "shop-disk", "--wait=false")
+    wait(lambda: "Terminating" in home.kubectl("get", "pvc").stdout, "it is protected", 10)
+    assert "VolumeInUse" in home.kubectl("describe", "pvc", "shop-disk").stdout
+    is_shown(home, "shop", "Running")
+    home.kubectl("delete", "vm", "shop")
+    remove_all(home)
+
+
+def test_what_a_machine_writes_stays_and_a_retained_volume_too(home: Product) -> None:
+    apply(home, claim("data"), machine("keeps", container_disk(), {"name": "c", "persistentVolumeClaim": {"claimName": "data"}}))
+    is_shown(home, "keeps", "Running")
+    volume = home.value(".spec.volumeName", "pvc", "data")
+    disk = disks(home) / "volumes" / volume / "disk.qcow2"
+    before = disk.stat().st_ino
+    tell(home, "keeps", "restart")
+    wait(lambda: home.value(".status.stateChangeRequests", "vm", "keeps") == "", "it was restarted", 20)
+    is_shown(home, "keeps", "Running")
+    assert disk.stat().st_ino == before
+    home.kubectl("patch", "pv", volume, "-p", '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}')
+    home.kubectl("delete", "vm", "keeps")
+    home.kubectl("delete", "pvc", "data")
+    wait(lambda: home.value(".status.phase", "pv", volume) == "Released", "it is released", 10)
+    assert disk.exists()
+    home.kubectl("patch", "pv", volume, "-p", '{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}')
+    remove_all(home)
+
+
+def test_one_machine_at_a_time_writes_a_claim(home: Product) -> None:
+    apply(home, datavolume("shared", registry={"url": f"docker://{QUICK}"}))
+    reaches(home, "shared", "Succeeded")
+    apply(home, machine("first", claim_disk("shared")))
+    is_shown(home, "first", "Running")
+    apply(home, machine("second", claim_disk("shared")))
+    says(home, "second", "the disk on the claim shared is in use by the machine first")
+    tell(home, "first", "stop")
+    is_shown(home, "second", "Running")
+    home.kubectl("delete", "vm", "first", "second")
+    layers = [machine(name, {"name": "d", "ephemeral": claim_disk("shared") | {}}) for name in ("third", "fourth")]
+    for one in layers:
+        one["spec"]["template"]["spec"]["volumes"][0]["ephemeral"].pop("name")
+    apply(home, *layers)
+    is_shown(home, "third", "Running")
+    is_shown(home, "fourth", "Running")
+    echoes(home, "fourth")
+    remove_all(home)
+
+
+def test_what_a_container_puts_into_a_claim_is_not_followed(home: Product, files: Path) -> None:
+    """A container and a machine share a claim; the container is not to be trusted."""
+    shadow = os.stat("/etc/shadow")
+    apply(home, claim("shared"), pod("writer", container(volumeMounts=[mount("v", "/v")]),
+                                     volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "shared"}}]))  # fmt: skip
+    ready(home, "writer")
+    folder = disks(home) / "volumes" / home.value(".spec.volumeName", "pvc", "shared")
+    backed = (files / "backed.qcow2").read_bytes()
+    attacks = (("ln -s /etc/shadow /v/disk.img", "it is a symbolic link"), ("ln -s /etc/shadow /v/disk.qcow2", "it is a symbolic link"),
+               ("mkfifo /v/disk.img", "it is not a regular file"), ("true", "it refers to another file (/etc/shadow)"))  # fmt: skip
+    for script, words in attacks:
+        run_in(home, "writer", f"rm -f /v/*; {script}")
+        if script == "true":
+            (folder / "disk.qcow2").write_bytes(backed)
+        apply(home, machine("victim", claim_disk("shared")))
+        says(home, "victim", words)
+        home.kubectl("delete", "vm", "victim")
+    now = os.stat("/etc/shadow")
+    assert (now.st_uid, now.st_gid, now.st_mode, now.st_mtime) == (shadow.st_uid, shadow.st_gid, shadow.st_mode, shadow.st_mtime)
+    run_in(home, "writer", "rm -f /v/*")
+    (folder / "disk.img").write_bytes((files / "quick.img").read_bytes())
+    apply(home, machine("raw", claim_disk("shared")))
+    is_shown(home, "raw", "Running")
+    echoes(home, "raw")
+    remove_all(home)
+
+
+def test_container_disks_of_images_that_are_gone_are_forgotten(home: Product, tmp_path: Path) -> None:
+    """At the start of an engine, unless a disk lies on them."""
+    image = "localhost/vmpod-test/passing:1"
+    (tmp_path / "passing.img").write_bytes(write_disk(tmp_path / "passing.img").read_bytes() + bytes(512))
+    machines.build(tmp_path, image, {"/disk/": tmp_path / "passing.img"})
+    apply(home, machine("passing", container_disk(image)))
+    is_shown(home, "passing", "Running")
+    (pod_,) = home.read("pods", "-l", "vm=passing")["items"]
+    base = Path(os.path.realpath(_backing(Paths(home.home).pod(pod_["metadata"]["uid"]) / "disks" / "d.qcow2")))
+    machines.remove_images(image)
+    home.vmpod("engine", "stop")
+    home.vmpod("engine", "start")
+    assert base.exists(), "a running machine's disk lies on it"
+    home.kubectl("delete", "vm", "passing")
+    home.vmpod("engine", "stop")
+    home.vmpod("engine", "start")
+    wait(lambda: not base.exists(), "the base is gone", 10)
+
+
+def _backing(disk: Path) -> Path:
+    from vmpod.drivers.disks import formats
+
+    return disk.parent / formats.backing_name(disk)
