@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from vmpod.base.errors import Problem
 from vmpod.drivers.qemu import sockets
 
 _EXECUTE_TIMEOUT_S = 30.0
+_FDSETS = "/dev/fdset"
 
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # what it knows comes back as an exception
 
@@ -53,6 +56,8 @@ class Monitor:
     def __init__(self, client: QMPClient, listener: EventListener) -> None:
         self._client = client
         self._listener = listener
+        self._wire: socket.socket | None = None
+        self._passing = asyncio.Lock()
 
     @classmethod
     async def connect(cls, path: Path, *, timeout_s: float = 5.0) -> Monitor:
@@ -60,11 +65,20 @@ class Monitor:
         client = QMPClient(str(path))
         listener = EventListener()
         client.register_listener(listener)
+        monitor = cls(client, listener)
         try:
-            await asyncio.wait_for(client.connect(sockets.connect(path)), timeout_s)
+            wire = sockets.connect(path)
+            monitor._wire = wire.dup()
+            await asyncio.wait_for(client.connect(wire), timeout_s)
         except (OSError, EOFError, QMPError, TimeoutError) as error:
+            monitor._drop_wire()
             raise Gone(f"reach the monitor {path.name}", str(error) or type(error).__name__) from None
-        return cls(client, listener)
+        return monitor
+
+    def _drop_wire(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
     @property
     def is_connected(self) -> bool:
@@ -106,6 +120,7 @@ class Monitor:
 
     async def close(self) -> None:
         """Let go of the machine, which runs on."""
+        self._drop_wire()
         try:
             if self._client.runstate != Runstate.IDLE:
                 await self._client.disconnect()
@@ -149,6 +164,44 @@ class Monitor:
 
     async def block_devices(self) -> list[dict[str, Any]]:
         return list(await self.execute("query-block"))
+
+    async def add_fd(self, fd: int, *, note: str = "", to: str = "") -> str:
+        """Give QEMU an open file; the path `/dev/fdset/N` by which its commands then name it.
+
+        QEMU keeps a copy of its own: `fd` stays the caller's to close. `to`, an earlier answer, gets it as another
+        way to open the same file (QEMU takes the one whose access mode fits). `note` is shown by `query-fdsets`.
+        What no block device holds is gone when this connection is. Raises Refused, Gone.
+        """
+        wanted = int(to.rpartition("/")[2]) if to else None
+        async with self._passing:  # QEMU takes the file that came last before the command
+            self._send(fd)
+            added = await self.execute("add-fd", fdset_id=wanted, opaque=note or None)
+        return f"{_FDSETS}/{added['fdset-id']}"
+
+    def _send(self, fd: int) -> None:
+        """The file goes with one blank, which is nothing between two commands."""
+        if self._wire is None:
+            raise Gone("run add-fd", "the connection is closed")
+        try:
+            socket.send_fds(self._wire, [b" "], [fd])
+        except OSError as error:
+            raise Gone("run add-fd", os.strerror(error.errno or 0)) from None
+
+    async def remove_fd(self, path: str) -> None:
+        """Forget the files of `/dev/fdset/N`: now, or once the block device that holds them is gone.
+
+        Nothing when QEMU knows it no more.
+        """
+        number = int(path.rpartition("/")[2])
+        if any(one["fdset-id"] == number for one in await self.fd_sets()):
+            try:
+                await self.execute("remove-fd", fdset_id=number)
+            except Refused:
+                pass  # it was gone first
+
+    async def fd_sets(self) -> list[dict[str, Any]]:
+        """The files given to QEMU: `fdset-id` and `fds`, each with its `opaque` note."""
+        return list(await self.execute("query-fdsets"))
 
     async def screenshot(self, path_inside: str) -> None:
         """Write what the screen shows as PNG to a file of QEMU's side. Raises Refused without a screen."""
