@@ -1,4 +1,4 @@
-"""Namespace, Node, Event, Lease, ServiceAccount, Endpoints, EndpointSlice and the singletons."""
+"""Namespace, Node, Event, Lease, ControllerRevision, ServiceAccount, Endpoints, EndpointSlice and the singletons."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from vmpod.kinds import (
     CDI,
     CDICONFIG,
+    CONTROLLERREVISION,
     ENDPOINTS,
     ENDPOINTSLICE,
     EVENT,
@@ -17,6 +18,7 @@ from vmpod.kinds import (
     NAMESPACE,
     NODE,
     SERVICEACCOUNT,
+    schema,
 )
 from vmpod.model.meta import Object
 
@@ -111,6 +113,32 @@ def test_lease() -> None:
     assert faults(LEASE, obj) == ["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"]
     assert header(LEASE) == "NAME HOLDER AGE"
     assert line(LEASE, obj, NOW) == ["x", "me", "60m"]
+
+
+def test_controller_revision() -> None:
+    assert header(CONTROLLERREVISION) == "NAME CONTROLLER REVISION AGE"
+    owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "1", "controller": True}
+    obj = named("apps/v1", "ControllerRevision", data={"spec": {"template": {"x": [1]}}}, revision=3)
+    assert schema.prune(CONTROLLERREVISION, obj) == obj
+    assert not schema.type_errors(CONTROLLERREVISION, obj)
+    assert faults(CONTROLLERREVISION, obj) == []
+    assert line(CONTROLLERREVISION, obj, NOW) == ["x", "<none>", 3, "60m"]
+    obj["metadata"]["ownerReferences"] = [owner]
+    assert line(CONTROLLERREVISION, obj, NOW)[1] == "statefulset.apps/web"
+    obj["metadata"]["ownerReferences"] = [owner | {"apiVersion": "v1", "kind": "Pod"}]
+    assert line(CONTROLLERREVISION, obj, NOW)[1] == "pod/web"
+    assert CONTROLLERREVISION.default(named("apps/v1", "ControllerRevision"))["revision"] == 0
+    assert faults(CONTROLLERREVISION, named("apps/v1", "ControllerRevision", revision=-1)) == [
+        "data: Required value: data is mandatory",
+        "revision: Invalid value: -1: must be greater than or equal to 0",
+    ]
+
+
+def test_the_data_of_a_revision_never_changes() -> None:
+    old = named("apps/v1", "ControllerRevision", data={"a": 1}, revision=1)
+    assert faults(CONTROLLERREVISION, old | {"revision": 2}, old) == []
+    assert faults(CONTROLLERREVISION, old | {"data": {"a": 2}}, old) == [
+        'data: Invalid value: {"a":2}: field is immutable']
 
 
 def test_service_account() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmpod.kinds.cdi import CDI
 from vmpod.kinds.cdiconfig import CDICONFIG
 from vmpod.kinds.configmap import CONFIGMAP
+from vmpod.kinds.controllerrevision import CONTROLLERREVISION
 from vmpod.kinds.datavolume import DATAVOLUME
 from vmpod.kinds.deployment import DEPLOYMENT
 from vmpod.kinds.endpoints import ENDPOINTS
@@ -43,6 +44,7 @@ KINDS: tuple[Kind, ...] = (
     EVENT,
     DEPLOYMENT,
     REPLICASET,
+    CONTROLLERREVISION,
     LEASE,
     VIRTUALMACHINE,
     VIRTUALMACHINEINSTANCE,
@@ -76,6 +78,7 @@ __all__ = [
     "CDI",
     "CDICONFIG",
     "CONFIGMAP",
+    "CONTROLLERREVISION",
     "DATAVOLUME",
     "DEPLOYMENT",
     "ENDPOINTS",
