@@ -283,7 +283,7 @@ def test_deprecated() -> None:
     ({"domain": {"clock": {"utc": {"offsetSeconds": 5}}}}, f"domain.clock.utc.offsetSeconds: {IGNORED}"),
     ({"domain": {"ioThreadsPolicy": "auto"}}, f"domain.ioThreadsPolicy: {IGNORED}"),
     ({"domain": {"launchSecurity": {"sev": {}}}}, f"domain.launchSecurity: {BLOCKS}"),
-    ({"networks": [{"name": "a", "multus": {"networkName": "b"}}]}, f"networks[0].multus: {BLOCKS}"),
+    ({"networks": [{"name": "a", "resourceClaim": {"claimName": "b"}}]}, f"networks[0].resourceClaim: {BLOCKS}"),
     ({"volumes": [{"name": "a", "sysprep": {}}]}, f"volumes[0].sysprep: {IGNORED}"),
     ({"evictionStrategy": "LiveMigrate"}, f"evictionStrategy: {IGNORED}"),
     ({"accessCredentials": [{"userPassword": {}}]}, f"accessCredentials[0].userPassword: {IGNORED}"),

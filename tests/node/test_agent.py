@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from vmpod.client.client import Client
 from vmpod.client.inprocess import InProcess, User
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.net.attachments import Attachment, MachineNic
+from vmpod.drivers.net.links import LinkWish
 from vmpod.drivers.podman.client import Podman
 from vmpod.drivers.podman.container import POD as POD_LABEL
 from vmpod.drivers.podman.spec import ContainerSpec
@@ -52,7 +53,9 @@ class Wires:
     def attachments(self) -> list[Attachment]:
         return list(self._made.values())
 
-    async def attach(self, pod_uid: str, *, machine: MachineNic | None = None) -> Attachment:
+    async def attach(
+        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = ()
+    ) -> Attachment:
         if pod_uid not in self._made:
             name = f"vmpodt-{self._tag}-{pod_uid}"
             subprocess.run(["ip", "netns", "add", name], check=True)
@@ -90,6 +93,9 @@ class NoMachines:
     """There are none."""
 
     def nic(self, pod: Object, search: tuple[str, ...] = ()) -> MachineNic | None:
+        return None
+
+    def vmi(self, pod: Object) -> Object | None:
         return None
 
     async def desired(

@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from vmpod.base.errors import Problem
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.host.firmware import Firmware
+from vmpod.drivers.net.links import Link, LinkWish
 from vmpod.drivers.podman.spec import Device, Mount
 from vmpod.drivers.qemu import spec as qemu
+from vmpod.kinds.parts import machine_networks
 from vmpod.model.meta import Object
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.machine import firmware_template, guest_memory_bytes, machine_spec, machine_uuid, vcpus
 from vmpod.node.translate.machine_container import Surroundings, container_spec, overhead_bytes
 from vmpod.node.translate.machine_disks import letters, targets
-from vmpod.node.translate.machine_nics import guest_hostname, machine_nic
+from vmpod.node.translate.machine_nics import guest_hostname, machine_nic, nics
 
 MIB = 1 << 20
 HOST = HostFacts(accelerator="kvm", firmware=(Firmware("/sc", "/sv", "raw", True), Firmware("/c", "/v", "raw", False)))
@@ -32,6 +34,7 @@ POD: Object = {"spec": {"hostname": "vm1", "containers": [{"resources": {"reques
 class Tap:
     tap: str | None = "tap0"
     guest_mac: str = "02:00:00:00:00:01"
+    links: tuple[Link, ...] = ()
 
 
 def volume(name: str, **more: Any) -> PreparedVolume:
@@ -150,8 +153,7 @@ def test_boot_order_is_only_what_is_said() -> None:
     ({"devices": {"disks": [{"name": "root", "disk": {"bus": "ide"}}]}}, "no bus 'ide'"),
     ({"devices": {"disks": [{"name": "root", "disk": {"bus": "sata", "readonly": True}}]}}, "SATA disk cannot be"),
     ({"devices": {"interfaces": [{"name": "default", "sriov": {}}]}}, "binding 'sriov'"),
-    ({"devices": {"interfaces": [{"name": "default", "bridge": {}, "model": "x"}]}}, "unknown model 'x'"),
-    ({"devices": {"interfaces": [{"name": "default", "bridge": {}}, {"name": "b", "bridge": {}}]}}, "one pod network"),
+    ({"devices": {"interfaces": [{"name": "default", "bridge": {}, "model": "x"}]}}, "the model 'x'"),
     ({"devices": {"inputs": [{"type": "mouse"}]}}, "no mouse on usb"),
 ])
 def test_what_cannot_be_is_named(change: Object, why: str) -> None:
@@ -242,3 +244,41 @@ def test_limits() -> None:
 def test_time_zone_reaches_the_clock() -> None:
     assert contain(vmi({"clock": {"timezone": "Europe/Rome"}})).env["TZ"] == "Europe/Rome"
     assert "TZ" not in contain(vmi()).env
+
+
+def test_cards_of_a_machine_keep_their_order_and_what_was_asked() -> None:
+    cards = [
+        {"name": "lan", "bridge": {}, "model": "e1000", "acpiIndex": 7},
+        {"name": "default", "masquerade": {}, "portRanges": [{"protocol": "TCP", "start": 80, "end": 90}],
+         "dhcpOptions": {"bootFileName": "b", "ntpServers": ["10.0.0.1"], "privateOptions": [{"option": 240, "value": "x"}]}},
+        {"name": "gone", "bridge": {}, "state": "absent"},
+    ]
+    networks = [{"name": "default", "pod": {}}, {"name": "lan", "multus": {"networkName": "lan"}},
+                {"name": "gone", "multus": {"networkName": "lan"}}]
+    devices = {"interfaces": cards, "networkInterfaceMultiqueue": True}
+    obj = vmi({"devices": devices, "cpu": {"cores": 2, "sockets": 2}}, networks=networks)
+    interface = machine_networks.pod_interface("lan")
+    link = Link(LinkWish("default/lan", "bridge cni0", interface, tap=f"tap{interface[3:]}"), "02:00:00:00:00:09", (), "s0", "p")
+    lan, default = nics(obj, Tap(links=(link,)))
+    assert (lan.name, lan.tap, lan.mac, lan.model, lan.queues, lan.acpi_index) == (
+        "lan", f"tap{interface[3:]}", "02:00:00:00:00:09", "e1000", 1, 7)
+    assert (default.name, default.tap, default.queues) == ("default", "tap0", 4)
+    nic = machine_nic(obj)
+    assert nic is not None and nic.ranges == (("tcp", 80, 90),) and nic.queues == 4
+    assert nic.options == ((67, "62"), (42, "0a000001"), (240, "78"))
+
+
+def test_the_interface_in_the_pod_is_named_as_kubevirt_names_it() -> None:
+    assert machine_networks.pod_interface("red") == "podb1f51a51"
+
+
+@pytest.mark.parametrize(("network", "binding", "why"), [
+    ({"multus": {"networkName": "c"}}, "masquerade", "another binding"),
+    ({"multus": {"networkName": "c", "default": True}}, "bridge", "no network that is supported"),
+    ({"resourceClaim": {}}, "bridge", "no network that is supported"),
+])
+def test_a_further_network_that_cannot_be_is_named(network: Object, binding: str, why: str) -> None:
+    cards = [{"name": "default", "masquerade": {}}, {"name": "b", binding: {}}]
+    obj = vmi({"devices": {"interfaces": cards}}, networks=[{"name": "default", "pod": {}}, {"name": "b", **network}])
+    with pytest.raises(Problem, match=why):
+        nics(obj, Tap())

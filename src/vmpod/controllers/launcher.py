@@ -5,11 +5,13 @@ It is a promise to the scheduler and a thing for `kubectl get pods`; the machine
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from vmpod.controllers.children import child_metadata, suffix
+from vmpod.kinds.parts.machine_networks import pod_interface
 from vmpod.model import quantity
-from vmpod.model.meta import Object, get, name, uid
+from vmpod.model.meta import Object, get, name, namespace, uid
 
 DEFAULT_GRACE_S = 30
 _LAUNCHER_GRACE_S = 15  # the launcher outlives its guest by this much (KubeVirt: gracePeriodSeconds + 15)
@@ -76,7 +78,23 @@ def _metadata(vmi: Object) -> Object:
     kept = {key: text for key, text in meta.get("annotations", {}).items() if key not in _PRIVATE_ANNOTATIONS}
     meta["annotations"] = {**kept, "kubevirt.io/domain": name(vmi),
                            "kubectl.kubernetes.io/default-container": "compute"}
+    if networks := _networks(vmi):
+        meta["annotations"]["k8s.v1.cni.cncf.io/networks"] = json.dumps(networks, separators=(",", ":"))
     return meta
+
+
+def _networks(vmi: Object) -> list[Object]:
+    """The further networks as Multus is asked for them, each under the interface name that KubeVirt derives."""
+    cards = {card["name"]: card for card in get(vmi, "spec", "domain", "devices", "interfaces", default=())}
+    found = []
+    for network in get(vmi, "spec", "networks", default=()):
+        card, wanted = cards.get(network["name"], {}), get(network, "multus", "networkName")
+        if not wanted or card.get("state") == "absent":
+            continue
+        where, _, plain = str(wanted).rpartition("/")
+        one = {"name": plain, "namespace": where or namespace(vmi), "interface": pod_interface(network["name"])}
+        found.append(one | ({"mac": card["macAddress"]} if card.get("macAddress") else {}))
+    return found
 
 
 def _spec(vmi: Object, image: str) -> Object:

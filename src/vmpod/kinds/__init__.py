@@ -15,6 +15,7 @@ from vmpod.kinds.kind import Kind
 from vmpod.kinds.kubevirt import KUBEVIRT
 from vmpod.kinds.lease import LEASE
 from vmpod.kinds.namespace import NAMESPACE
+from vmpod.kinds.networkattachmentdefinition import NETWORKATTACHMENTDEFINITION
 from vmpod.kinds.node import NODE
 from vmpod.kinds.persistentvolume import PERSISTENTVOLUME
 from vmpod.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
@@ -52,6 +53,7 @@ KINDS: tuple[Kind, ...] = (
     KUBEVIRT,
     CDI,
     CDICONFIG,
+    NETWORKATTACHMENTDEFINITION,
 )
 
 _BY_PLURAL = {(kind.group, version, kind.plural): kind for kind in KINDS for version in kind.versions}
@@ -88,6 +90,7 @@ __all__ = [
     "KUBEVIRT",
     "LEASE",
     "NAMESPACE",
+    "NETWORKATTACHMENTDEFINITION",
     "NODE",
     "PERSISTENTVOLUME",
     "PERSISTENTVOLUMECLAIM",

@@ -26,6 +26,19 @@ _FILES: Final = ("core.json.gz", "kubevirt.json.gz")
 _REFERENCE: Final = re.compile(rb'"#/components/schemas/([^"]+)"')
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _DECODED: Final = 512  # definitions kept decoded; a Pod needs about 200
+_CNI: Final = "k8s.cni.cncf.io"
+_OWN: Final = {  # of kinds whose schema no package carries
+    "io.cncf.cni.k8s.v1.NetworkAttachmentDefinition": orjson.dumps({
+        "description": "A further network for pods, in the form of the Network Plumbing Working Group.",
+        "type": "object", "properties": {
+            "apiVersion": {"type": "string"}, "kind": {"type": "string"},
+            "metadata": {"$ref": f"{REF}{_META}ObjectMeta"},
+            "spec": {"type": "object", "properties": {
+                "config": {"type": "string", "description": "A CNI configuration or list of them, as JSON."},
+            }},
+        },
+    }),
+}  # fmt: skip
 VERSION: Final = "v1.35.0"  # of Kubernetes, whose kinds these are
 
 
@@ -47,6 +60,8 @@ def _texts(file: str) -> dict[str, bytes]:
 
 def _text(name: str) -> bytes:
     core = _texts(_FILES[0])
+    if name in _OWN:
+        return _OWN[name]
     return core[name] if name in core else _texts(_FILES[1])[name]
 
 
@@ -75,7 +90,7 @@ def _bare(schema: Any) -> Any:
 
 def is_custom(kind: Kind) -> bool:
     """Whether a real cluster serves the kind from a CustomResourceDefinition."""
-    return kind.group == "kubevirt.io" or kind.group.endswith(".kubevirt.io")
+    return kind.group in ("kubevirt.io", _CNI) or kind.group.endswith(".kubevirt.io")
 
 
 @cache

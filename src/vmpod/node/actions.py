@@ -99,6 +99,14 @@ class StopContainer:
 
 
 @dataclass(frozen=True)
+class TellNetworks:
+    """Write into the pod's annotation which networks it is on, as Multus does."""
+
+    pod: Object
+    text: str
+
+
+@dataclass(frozen=True)
 class TellMachine:
     """The container of a launcher has ended: its machine shall know."""
 
@@ -131,7 +139,7 @@ class FinishDeletion:
 
 NodeAction = (
     Attach | Detach | PrepareVolumes | PullImage | CreateContainer | StartContainer | RunPostStart | StartProbes
-    | StopProbes | StopContainer | TellMachine | RemoveContainer | CleanUp | FinishDeletion
+    | StopProbes | StopContainer | TellMachine | TellNetworks | RemoveContainer | CleanUp | FinishDeletion
 )  # fmt: skip
 
 

@@ -41,7 +41,8 @@ async def repair_network(cache: Cache, network: Net, is_ours: Callable[[meta.Obj
         if attachment.pod_uid not in alive:
             continue
         try:
-            await network.attach(attachment.pod_uid, machine=attachment.nic)
+            await network.attach(
+                attachment.pod_uid, machine=attachment.nic, wishes=[link.wish for link in attachment.links])
         except Problem as problem:
             _log.warning("pod %s: %s", attachment.pod_uid, problem)
 

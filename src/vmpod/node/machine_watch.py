@@ -274,7 +274,9 @@ class Watch:
             _log.debug("guest agent of %s: %s", self.machine.name, problem)
             return
         names = {str(c["hardware-address"]).lower(): str(c["name"]) for c in cards or () if "hardware-address" in c}
-        self.observe(guest=Guest(True, True, str(info.get("version", "")), guest_os(system or {}), names))
+        found = {str(c["hardware-address"]).lower(): tuple(str(a["ip-address"]) for a in c.get("ip-addresses") or ())
+                 for c in cards or () if "hardware-address" in c}
+        self.observe(guest=Guest(True, True, str(info.get("version", "")), guest_os(system or {}), names, found))
 
     # probes ----------------------------------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ class Machines:
         for pod in self._cache.list(POD, selector=from_map(_LAUNCHER)):
             folder = machine_files.run_folder(self._paths, uid(pod))
             if (folder / "qmp.sock").exists() and get(pod, "status", "phase") in ("Pending", "Running"):
-                vmi = self._vmi(pod)
+                vmi = self.vmi(pod)
                 if vmi is not None:
                     self._follow(pod, vmi, self._attachment(uid(pod)))
 
@@ -200,12 +200,13 @@ class Machines:
             )
 
     def _owner(self, pod: Object) -> Object:
-        vmi = self._vmi(pod)
+        vmi = self.vmi(pod)
         if vmi is None:
             raise Problem(f"start the machine of pod {name(pod)}", "its VirtualMachineInstance is gone")
         return vmi
 
-    def _vmi(self, pod: Object) -> Object | None:
+    def vmi(self, pod: Object) -> Object | None:
+        """The VirtualMachineInstance of a launcher pod, None when it is gone."""
         owner = controller_of(pod) or {}
         found = self._cache.get(VIRTUALMACHINEINSTANCE, namespace(pod), str(owner.get("name", "")))
         return found if found is not None and uid(found) == owner.get("uid") else None
@@ -280,14 +281,14 @@ class Machines:
     def _find(self, pod_uid: str) -> Watch | None:
         """A machine that is not followed yet, as just after the start of an engine."""
         for pod in self._cache.list(POD, selector=from_map(_LAUNCHER)):
-            vmi = self._vmi(pod) if uid(pod) == pod_uid else None
+            vmi = self.vmi(pod) if uid(pod) == pod_uid else None
             if vmi is not None:
                 return self._follow(pod, vmi, self._attachment(pod_uid))
         return None
 
     async def ended(self, pod: Object, exit_code: int) -> None:
         """QEMU has ended: say how (Succeeded or Failed), with its last words when it crashed."""
-        vmi = self._vmi(pod)
+        vmi = self.vmi(pod)
         if vmi is None or get(vmi, "status", "phase") in machine_status.FINAL:
             await self._forget(uid(pod))
             return
@@ -365,6 +366,7 @@ def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:
         machine_type=str(get(vmi, "status", "machine", "type", default="")) if was_running else "",
         ip=attachment.ip if attachment else str(card.get("ipAddress") or ""),
         mac=attachment.guest_mac if attachment else str(card.get("mac") or ""),
+        links=attachment.links if attachment else (),
         guest=Guest(connected=conditions.is_true(known, "AgentConnected")),
         ready=conditions.is_true(known, "Ready") if was_running else None,
     )

@@ -32,6 +32,7 @@ from vmpod.node.actions import (
     StopContainer,
     StopProbes,
     TellMachine,
+    TellNetworks,
 )
 from vmpod.node.seen import (
     IMAGE,
@@ -46,6 +47,7 @@ from vmpod.node.seen import (
     spec,
     uses_host_network,
 )
+from vmpod.node.translate import networks
 from vmpod.reconcile.actions import Note
 
 KIND = POD
@@ -221,6 +223,10 @@ def _is_set_up(seen: Seen, pod: Object, draft: _Draft) -> bool:
         else:
             draft.add(Attach(pod))
             draft.again(0)
+    elif seen.attachment is not None:
+        told = networks.status_text(pod, seen.attachment)
+        if told and meta.annotations(pod).get(networks.STATUS) != told:
+            draft.add(TellNetworks(pod, told))
     volumes = seen.memory.volumes
     if volumes is None:
         ready = False

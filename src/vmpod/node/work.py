@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,10 +24,11 @@ from vmpod.client.client import Client
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.net.attachments import Attachment, MachineNic
 from vmpod.drivers.net.config import NetworkConfig
+from vmpod.drivers.net.links import LinkWish
 from vmpod.drivers.podman.client import Podman
 from vmpod.drivers.podman.images import Image
 from vmpod.drivers.podman.spec import ContainerSpec
-from vmpod.kinds import CONFIGMAP, POD, SECRET, SERVICE
+from vmpod.kinds import CONFIGMAP, NETWORKATTACHMENTDEFINITION, POD, SECRET, SERVICE
 from vmpod.model import meta
 from vmpod.model.meta import Object
 from vmpod.node.actions import (
@@ -46,6 +47,7 @@ from vmpod.node.actions import (
     StopContainer,
     StopProbes,
     TellMachine,
+    TellNetworks,
 )
 from vmpod.node.endings import Endings
 from vmpod.node.hooks import HookFailed, run_hook
@@ -56,14 +58,14 @@ from vmpod.node.prepared import PreparedVolume
 from vmpod.node.probes import Probes, Subject
 from vmpod.node.pulls import FIRST_S, LONGEST_S, Pulls
 from vmpod.node.seen import Trouble, find_container, is_launcher, uses_host_network
-from vmpod.node.translate import etc
+from vmpod.node.translate import etc, networks
 from vmpod.node.translate import pod as translation
 from vmpod.node.translate.env import CONFIG_ERROR, Sources
 from vmpod.node.translate.mounts import VolumeMount
 from vmpod.node.translate.pod import Setting
 from vmpod.node.translate.unsupported import unsupported
 from vmpod.reconcile import apply as shell
-from vmpod.reconcile.actions import Delete
+from vmpod.reconcile.actions import Delete, Patch
 from vmpod.reconcile.apply import Written
 
 _log = log.get("node")
@@ -79,7 +81,9 @@ class Net(Protocol):
 
     def attachments(self) -> list[Attachment]: ...
 
-    async def attach(self, pod_uid: str, *, machine: MachineNic | None = None) -> Attachment: ...
+    async def attach(
+        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = ()
+    ) -> Attachment: ...
 
     async def detach(self, pod_uid: str) -> None: ...
 
@@ -96,6 +100,8 @@ class MachineStore(Protocol):
     """Who knows machines: what their pods' container should be, and how they end."""
 
     def nic(self, pod: Object, search: tuple[str, ...] = ()) -> MachineNic | None: ...
+
+    def vmi(self, pod: Object) -> Object | None: ...
 
     async def desired(
         self, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
@@ -168,6 +174,10 @@ class Work:
             case TellMachine(pod, id, code):
                 self._t.memories.of(meta.uid(pod)).told.add(id)
                 await self._t.machines.ended(pod, code)
+            case TellNetworks(pod, text):
+                revision = meta.metadata(pod).get("resourceVersion")
+                change = {"metadata": {"resourceVersion": revision, "annotations": {networks.STATUS: text}}}
+                return await shell.apply(self._t.client, Patch(POD, meta.namespace(pod), meta.name(pod), change))
             case RemoveContainer(id, uid):
                 await self._remove(id, uid)
             case CleanUp(uid):
@@ -199,7 +209,10 @@ class Work:
         try:
             search = etc.cluster_search(meta.namespace(pod))
             nic = self._t.machines.nic(pod, search) if is_launcher(pod) else None
-            await self._t.network.attach(meta.uid(pod), machine=nic)
+            vmi = self._t.machines.vmi(pod) if is_launcher(pod) else None
+            wishes = networks.wishes(
+                pod, vmi, lambda where, wanted: self._t.cache.get(NETWORKATTACHMENTDEFINITION, where, wanted))
+            await self._t.network.attach(meta.uid(pod), machine=nic, wishes=wishes)
             notes.network = None
         except Problem as problem:
             said = f"Failed to create pod sandbox: {problem}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from vmpod.base.errors import Problem
 from vmpod.drivers.net.config import NetworkConfig
+from vmpod.drivers.net.links import Link, LinkWish
 
 GUEST_BRIDGE = "k6t-eth0"  # KubeVirt's names inside a launcher pod: tools that look into one expect them
 TAP = "tap0"
@@ -26,8 +27,9 @@ class MachineNic:
     """The network card a guest sees on the pod network.
 
     `binding` is `masquerade` (the guest has an address of its own behind the pod's) or `bridge` (the guest takes
-    over the pod's address). `ports` limits what masquerade lets in, as (protocol, port); none means everything.
-    `uid` owns the tap device. `hostname` and `search` go to the guest by DHCP.
+    over the pod's address). `ports` and `ranges` limit what masquerade lets in, as (protocol, port) and (protocol,
+    first, last); none means everything. `uid` owns the tap device, which has `queues`. `hostname`, `search` and
+    further `options` (code, value in hexadecimal) go to the guest by DHCP.
     """
 
     binding: str = "masquerade"
@@ -38,11 +40,15 @@ class MachineNic:
     uid: int = 107
     hostname: str = ""
     search: tuple[str, ...] = ()
+    ranges: tuple[tuple[str, int, int], ...] = ()
+    queues: int = 1
+    options: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A pod on the network. `tap`, `guest_ip` and `guest_mac` are empty for a pod without a machine."""
+    """A pod on the network. `tap`, `guest_ip` and `guest_mac` are empty for a pod without a machine; `links` are its
+    cards on further networks."""
 
     pod_uid: str
     netns: str
@@ -56,6 +62,7 @@ class Attachment:
     guest_ip: str = ""
     guest_mac: str = ""
     nic: MachineNic | None = None
+    links: tuple[Link, ...] = ()
 
 
 def describe(uid: str, ip: str, config: NetworkConfig, *, mtu: int, nic: MachineNic | None) -> Attachment:
@@ -176,5 +183,16 @@ def _decode(fields: dict[str, Any]) -> Attachment:
     if nic:
         nic["ports"] = tuple((protocol, port) for protocol, port in nic["ports"])
         nic["search"] = tuple(nic["search"])
+        nic["ranges"] = tuple((protocol, first, last) for protocol, first, last in nic.get("ranges", ()))
+        nic["options"] = tuple((code, value) for code, value in nic.get("options", ()))
         nic = MachineNic(**nic)
-    return Attachment(**fields, nic=nic)
+    links = tuple(_decode_link(one) for one in fields.pop("links", ()))
+    return Attachment(**fields, nic=nic, links=links)
+
+
+def _decode_link(fields: dict[str, Any]) -> Link:
+    wish = dict(fields["wish"])
+    pool = wish.pop("pool")
+    routes = tuple((destination, via) for destination, via in wish.pop("routes"))
+    asked = LinkWish(**{**wish, "given": tuple(wish["given"])}, pool=tuple(pool) if pool else None, routes=routes)
+    return Link(**{**fields, "wish": asked, "addresses": tuple(fields["addresses"])})

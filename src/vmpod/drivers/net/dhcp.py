@@ -73,9 +73,9 @@ def _lease_options(lease: dict[str, Any], *, inform: bool) -> list[tuple[int, by
     mask = _ip(lease["mask"])
     broadcast = bytes(a & m | ~m & 0xFF for a, m in zip(_ip(lease["ip"]), mask, strict=True))
     options = [
-        (_MASK, mask), (_ROUTER, _ip(lease["router"])), (_DNS, _ip(lease["dns"])), (_BROADCAST, broadcast),
-        (_MTU, struct.pack("!H", lease["mtu"])),
+        (_MASK, mask), (_BROADCAST, broadcast), (_MTU, struct.pack("!H", lease["mtu"])),
     ]  # fmt: skip
+    options += [(code, _ip(lease[key])) for code, key in ((_ROUTER, "router"), (_DNS, "dns")) if lease[key]]
     if not inform:
         options.append((_LEASE, struct.pack("!I", _FOREVER)))
     if lease["hostname"]:
@@ -85,6 +85,7 @@ def _lease_options(lease: dict[str, Any], *, inform: bool) -> list[tuple[int, by
         options.append((_SEARCH, b"".join(dnswire.write_name(name) for name in lease["search"])))
     if lease["routes"]:
         options.append((_ROUTES, b"".join(_route(cidr, via) for cidr, via in lease["routes"])))
+    options += [(code, bytes.fromhex(value)) for code, value in lease.get("options", ())]
     return options
 
 

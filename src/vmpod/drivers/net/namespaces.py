@@ -87,7 +87,7 @@ def _guest_links(attachment: Attachment, nic: MachineNic, address: str) -> str:
         " type bridge forward_delay 0 mcast_snooping 0\n"
         f"addr add {address} dev {GUEST_BRIDGE}\n"
         f"link set {GUEST_BRIDGE} up\n"
-        f"tuntap add dev {attachment.tap} mode tap user {nic.uid}\n"
+        f"tuntap add dev {attachment.tap} mode tap user {nic.uid}{' multi_queue' if nic.queues > 1 else ''}\n"
         f"link set {attachment.tap} mtu {attachment.mtu} master {GUEST_BRIDGE}\n"
         f"link set {attachment.tap} up\n"
     )
@@ -133,15 +133,23 @@ def _postrouting(network: IPv4Network, guest: str) -> list[str]:
 
 
 def _port_matches(nic: MachineNic) -> list[str]:
-    by_protocol: dict[str, list[int]] = {}
-    for protocol, port in nic.ports:
-        by_protocol.setdefault(protocol.lower(), []).append(port)
+    by_protocol: dict[str, set[tuple[int, int]]] = {}
+    for protocol, first, last in (*nic.ranges, *((protocol, port, port) for protocol, port in nic.ports)):
+        by_protocol.setdefault(protocol.lower(), set()).add((first, last))
     if not by_protocol:
         return [""]
-    return [
-        f"{protocol} dport {{ {', '.join(str(p) for p in sorted(set(ports)))} }} "
-        for protocol, ports in sorted(by_protocol.items())
-    ]
+    return [f"{protocol} dport {{ {_spans(spans)} }} " for protocol, spans in sorted(by_protocol.items())]
+
+
+def _spans(spans: set[tuple[int, int]]) -> str:
+    """Ports and ranges as nftables takes them: what overlaps is one range."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in joined)
 
 
 def bridge_table(attachment: Attachment) -> str:

@@ -6,6 +6,7 @@ Everything is recorded in the home and idempotent: a new engine opens the same n
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,11 +15,12 @@ from pathlib import Path
 
 from vmpod.base import log, proc
 from vmpod.base.paths import Paths
-from vmpod.drivers.net import bridge, claims, hostnet, namespaces, nft, resolution, services, snapshot
+from vmpod.drivers.net import bridge, claims, hostnet, links, namespaces, nft, resolution, services, snapshot
 from vmpod.drivers.net import config as configuration
 from vmpod.drivers.net.attachments import Attachment, MachineNic, Records, describe, free_address
 from vmpod.drivers.net.config import NetworkConfig
 from vmpod.drivers.net.forwarding import Forwarding
+from vmpod.drivers.net.links import Link, LinkWish
 from vmpod.drivers.net.services import Forward
 from vmpod.drivers.net.snapshot import Guest, Snapshot
 
@@ -40,6 +42,7 @@ class Network:
         self._attached = self._records.load()
         self._cursor = max((self._offset(a) for a, _ in self._attached.values()), default=0)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._switching = asyncio.Lock()
         self._publishing = asyncio.Lock()
         self._published: services.Rules | None = None
         self._snapshot: Snapshot | None = None
@@ -69,6 +72,7 @@ class Network:
         await self._load(nft.base(self.config, nft.Ways(self._forwarding.ours())))
         if not await self._has_services():
             await self._replace_services(services.rules(()))
+        await self._prune_switches()
         self._write_snapshot()
         await self._resolver.ensure()
 
@@ -94,22 +98,31 @@ class Network:
         """All recorded attachments, whole or still being made."""
         return [attachment for attachment, _ in self._attached.values()]
 
-    async def attach(self, pod_uid: str, *, machine: MachineNic | None = None) -> Attachment:
+    async def attach(
+        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = ()
+    ) -> Attachment:
         """Put a pod on the network; a second call gives the same attachment, and makes it anew if it is gone.
+
+        `wishes` are its cards on further networks.
 
         Raises Problem when the card cannot be, no address is free, or the host refuses.
         """
         async with self._locks[pod_uid]:
             known, ready = self._attached.get(pod_uid, (None, False))
-            if known and ready and self._is_whole(known) and _same_wiring(known.nic, machine):
+            same = known and _same_wiring(known.nic, machine) and [one.wish for one in known.links] == list(wishes)
+            if known and ready and same and self._is_whole(known):
                 return self._retold(known, machine)
-            attachment = self._describe(pod_uid, known, machine)
+            attachment = self._with_links(self._describe(pod_uid, known, machine), wishes)
             self._remember(attachment, ready=False)
             await self._make(attachment)
             self._remember(attachment, ready=True)
-            if machine:
+            if machine or attachment.links:
                 self._tell_resolver()
             return attachment
+
+    def _with_links(self, attachment: Attachment, wishes: Sequence[LinkWish]) -> Attachment:
+        others = [one for uid, (known, _) in self._attached.items() if uid != attachment.pod_uid for one in known.links]
+        return replace(attachment, links=links.describe(attachment.netns, wishes, others))
 
     def _retold(self, known: Attachment, machine: MachineNic | None) -> Attachment:
         """The attachment as it stands; what only DHCP tells may have changed without touching a running machine."""
@@ -150,14 +163,53 @@ class Network:
         script = namespaces.inner_script(attachment, self.config).encode()
         argv = ["nsenter", f"--net={attachment.netns_path}", "sh", "-s"]
         await proc.run(argv, stdin=script, what=what, fix=_FIX)
+        for link in attachment.links:
+            await self._plug(attachment, link)
+
+    async def _plug(self, attachment: Attachment, link: Link) -> None:
+        """A cable from the link's switch, which is made with its first one."""
+        what = f"put pod {attachment.pod_uid} on the network {link.wish.network}"
+        switches = links.namespace(self.config.home_id)
+        async with self._switching:
+            if not Path(f"/run/netns/{switches}").exists():
+                await proc.run(["ip", "netns", "add", switches], what=what, fix=_FIX)
+            inside = ["ip", "netns", "exec", switches]
+            await proc.run([*inside, "sh", "-s"], stdin=links.switch_script(link).encode(), what=what, fix=_FIX)
+            batch = links.cable_batch(link, attachment.netns).encode()
+            await proc.run(["ip", "-n", switches, "-batch", "-"], stdin=batch, what=what, fix=_FIX)
+        argv = ["nsenter", f"--net={attachment.netns_path}", "sh", "-s"]
+        await proc.run(argv, stdin=links.inner_script(link).encode(), what=what, fix=_FIX)
+
+    async def _prune_switches(self) -> None:
+        """Delete the switches that no record names, and their namespace with the last one."""
+        name = links.namespace(self.config.home_id)
+        async with self._switching:
+            if not Path(f"/run/netns/{name}").exists():
+                return
+            used = {link.switch for known in self.attachments() for link in known.links}
+            done = await proc.run(["ip", "-n", name, "-j", "link", "show", "type", "bridge"], check=False)
+            there = {str(one["ifname"]) for one in json.loads(done.out or b"[]") if one}
+            if used:
+                lines = "".join(f"link del {switch}\n" for switch in sorted(there - used))
+                await proc.run(["ip", "-n", name, "-force", "-batch", "-"], stdin=lines.encode(), check=False)
+            else:
+                await self._run_batch([f"netns del {name}\n"])
 
     async def _unmake(self, attachment: Attachment) -> None:
         lines = []
+        await self._unplug(attachment)
         if hostnet.exists(attachment.device):
             lines.append(f"link del {attachment.device}\n")
         if Path(attachment.netns_path).exists():
             lines.append(f"netns del {attachment.netns}\n")
         await self._run_batch(lines)
+
+    async def _unplug(self, attachment: Attachment) -> None:
+        """The switches' ends of a pod's cables; those inside go with them, at once and not when the kernel likes."""
+        name = links.namespace(self.config.home_id)
+        if attachment.links and Path(f"/run/netns/{name}").exists():
+            lines = "".join(f"link del {link.port}\n" for link in attachment.links)
+            await proc.run(["ip", "-n", name, "-force", "-batch", "-"], stdin=lines.encode(), check=False)
 
     async def detach(self, pod_uid: str) -> None:
         """Take a pod off the network and free its address; nothing when it is not attached."""
@@ -169,8 +221,10 @@ class Network:
             await self._unmake(known)
             self._attached.pop(pod_uid, None)
             self._records.forget(pod_uid)
-            if known.nic:
+            if known.nic or known.links:
                 self._tell_resolver()
+            if known.links:
+                await self._prune_switches()
         self._locks.pop(pod_uid, None)
 
     # Services and names
@@ -281,4 +335,5 @@ def _same_wiring(one: MachineNic | None, other: MachineNic | None) -> bool:
     """Whether two cards need the same devices and rules; names and model are no part of that."""
     if one is None or other is None:
         return one is other
-    return replace(one, hostname="", search=(), model="") == replace(other, hostname="", search=(), model="")
+    bare = [replace(nic, hostname="", search=(), model="", options=()) for nic in (one, other)]
+    return bare[0] == bare[1]

@@ -202,8 +202,8 @@ class Leases:
         self._loop = loop
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._setns = ctypes.CDLL(None, use_errno=True).setns
-        self._sockets: dict[tuple[str, int], socket.socket] = {}
-        self._leases: dict[tuple[str, int], dict[str, Any]] = {}
+        self._sockets: dict[tuple[str, str, int], socket.socket] = {}
+        self._leases: dict[tuple[str, str, int], dict[str, Any]] = {}
 
     def update(self, leases: list[dict[str, Any]]) -> None:
         """Serve these machines and no others; one whose namespace is not there yet is tried again later."""
@@ -215,13 +215,13 @@ class Leases:
             if key not in self._sockets:
                 self._open(key, lease)
 
-    def _drop(self, key: tuple[str, int]) -> None:
+    def _drop(self, key: tuple[str, str, int]) -> None:
         """Closing the socket lets the kernel free the namespace of a machine that is gone."""
         sock = self._sockets.pop(key)
         self._loop.forget(sock.fileno())
         sock.close()
 
-    def _open(self, key: tuple[str, int], lease: dict[str, Any]) -> None:
+    def _open(self, key: tuple[str, str, int], lease: dict[str, Any]) -> None:
         try:
             sock = self._socket_inside(lease["netns"], lease["device"])
         except OSError as error:
@@ -245,7 +245,7 @@ class Leases:
         if self._setns(fd, _NEW_NET) != 0:
             raise OSError(ctypes.get_errno(), "setns")
 
-    def _on_packet(self, key: tuple[str, int], sock: socket.socket) -> None:
+    def _on_packet(self, key: tuple[str, str, int], sock: socket.socket) -> None:
         try:
             packet = sock.recv(2048)
             answer = dhcp.respond(packet, self._leases[key])
@@ -255,10 +255,10 @@ class Leases:
             _say(f"DHCP in {key[0]}: {error}")
 
 
-def _identity(lease: dict[str, Any]) -> tuple[str, int] | None:
-    """A namespace by name and inode: one made anew under the same name needs a new socket."""
+def _identity(lease: dict[str, Any]) -> tuple[str, str, int] | None:
+    """A device in a namespace by name and inode: one made anew under the same name needs a new socket."""
     try:
-        return lease["netns"], os.stat(lease["netns"]).st_ino
+        return lease["netns"], lease["device"], os.stat(lease["netns"]).st_ino
     except OSError:
         return None
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from vmpod.drivers.net.attachments import GUEST_BRIDGE, Attachment, MachineNic, guest_network
 from vmpod.drivers.net.config import NetworkConfig
+from vmpod.drivers.net.links import DHCP_ADDRESS, Link
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,11 @@ class Snapshot:
 
 def encode(snapshot: Snapshot, config: NetworkConfig, attachments: Iterable[Attachment]) -> bytes:
     """The file's content: the snapshot with the leases of all attached machines. Pure."""
+    attached = list(attachments)
     leases = [
-        _lease(a, a.nic, config, snapshot.guests.get(a.pod_uid, Guest())) for a in attachments if a.nic is not None
+        _lease(a, a.nic, config, snapshot.guests.get(a.pod_uid, Guest())) for a in attached if a.nic is not None
     ]
+    leases += [_link_lease(a, link) for a in attached for link in a.links if link.wish.tap and link.addresses]
     return json.dumps({
         "domain": snapshot.domain, "egress": config.egress, "listen": config.dns_address,
         "reverse": [config.pod_cidr, config.service_cidr, config.loadbalancer_cidr],
@@ -74,7 +77,17 @@ def _lease(a: Attachment, nic: MachineNic, config: NetworkConfig, guest: Guest) 
         "netns": a.netns_path, "device": GUEST_BRIDGE, "mac": a.guest_mac, "ip": a.guest_ip,
         "mask": str(network.netmask), "router": router, "server": router, "dns": config.dns_address,
         "mtu": a.mtu, "hostname": nic.hostname or guest.hostname, "search": list(nic.search or guest.search),
-        "routes": [],
+        "routes": [], "options": [list(option) for option in nic.options],
+    }  # fmt: skip
+
+
+def _link_lease(a: Attachment, link: Link) -> dict[str, Any]:
+    """A machine's lease on a further network: an address, the routes of the network, no names of ours."""
+    address = IPv4Interface(link.addresses[0])
+    return {
+        "netns": a.netns_path, "device": link.bridge, "mac": link.mac, "ip": str(address.ip),
+        "mask": str(address.netmask), "router": "", "server": DHCP_ADDRESS, "dns": "", "mtu": link.wish.mtu,
+        "hostname": "", "search": [], "routes": [list(route) for route in link.wish.routes],
     }  # fmt: skip
 
 

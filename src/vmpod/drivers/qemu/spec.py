@@ -54,7 +54,10 @@ class Disk:
 
 @dataclass(frozen=True)
 class Nic:
-    """A network card on a tap device that exists already. `boot_index` 0 means: no network boot."""
+    """A network card on a tap device that exists already. `boot_index` 0 means: no network boot.
+
+    `acpi_index` is the number from which the guest may name it, 0 for none.
+    """
 
     name: str
     tap: str
@@ -62,6 +65,7 @@ class Nic:
     model: str = "virtio"
     boot_index: int = 0
     queues: int = 1
+    acpi_index: int = 0
 
 
 @dataclass(frozen=True)

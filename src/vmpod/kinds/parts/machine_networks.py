@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 
@@ -15,6 +16,11 @@ BINDINGS = ("bridge", "masquerade", "sriov", "passtBinding", "binding", "slirp",
 RESERVED_MAC = "02:00:00:00:00:00"  # the in-pod bridge's own
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
+
+
+def pod_interface(network: str) -> str:
+    """What KubeVirt calls the pod's interface on a machine's further network: it follows from the network's name."""
+    return "pod" + hashlib.sha256(network.encode()).hexdigest()[:8]
 
 
 def network_errors(spec: Object, path: str) -> Iterator[FieldError]:

@@ -22,7 +22,8 @@ _DISK: Tree = {
 }
 _INTERFACE: Tree = {
     "name": ACTED, "masquerade": ACTED, "bridge": ACTED, "macAddress": ACTED, "model": ACTED, "ports": ACTED,
-    "bootOrder": ACTED, "state": frozenset({"up", ""}),
+    "portRanges": ACTED, "dhcpOptions": ACTED, "acpiIndex": ACTED, "bootOrder": ACTED,
+    "state": frozenset({"up", "absent", ""}),
     "sriov": BLOCKS, "passt": BLOCKS, "passtBinding": BLOCKS, "slirp": BLOCKS, "macvtap": BLOCKS, "binding": BLOCKS,
 }
 _DEVICES: Tree = {
@@ -30,7 +31,7 @@ _DEVICES: Tree = {
     "interfaces": _INTERFACE,
     "rng": ACTED, "inputs": ACTED, "panicDevices": ACTED, "sound": ACTED,
     "watchdog": {"name": ACTED, "i6300esb": ACTED},
-    "blockMultiQueue": ACTED,
+    "blockMultiQueue": ACTED, "networkInterfaceMultiqueue": ACTED,
     "autoattachPodInterface": ACTED, "autoattachSerialConsole": ACTED, "autoattachGraphicsDevice": ACTED,
     "autoattachMemBalloon": ACTED,
     "autoattachInputDevice": _OFF, "autoattachVSOCK": _OFF, "logSerialConsole": _ON,
@@ -71,7 +72,8 @@ _MACHINE: Tree = {
     "architecture": ACTED,
     "domain": _DOMAIN,
     "volumes": _VOLUME,
-    "networks": {"name": ACTED, "pod": {"vmNetworkCIDR": ACTED}, "multus": BLOCKS, "resourceClaim": BLOCKS},
+    "networks": {"name": ACTED, "pod": {"vmNetworkCIDR": ACTED},
+                 "multus": {"networkName": ACTED, "default": _OFF}, "resourceClaim": BLOCKS},
     "accessCredentials": {
         "sshPublicKey": {"source": ACTED, "propagationMethod": {"noCloud": ACTED, "configDrive": ACTED}},
     },

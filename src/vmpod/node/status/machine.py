@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Any
 
 from vmpod.base.clock import rfc3339
+from vmpod.drivers.net.links import Link
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, uid
 from vmpod.node.translate.machine import guest_memory_bytes, vcpus
 from vmpod.node.translate.machine_disks import targets
-from vmpod.node.translate.machine_nics import interface
+from vmpod.node.translate.machine_nics import further, interface, queues
 
 QEMU_UID = 107
 FINAL = ("Succeeded", "Failed")
@@ -34,6 +35,8 @@ class Guest:
     os_info: Mapping[str, str] = field(default_factory=dict)
     interfaces: Mapping[str, str] = field(default_factory=dict)
     """MAC address → the guest's name of the card"""
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """MAC address → the addresses that the guest gave the card"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Observed:
     machine_type: str = ""
     ip: str = ""
     mac: str = ""
+    links: tuple[Link, ...] = ()
     guest: Guest = Guest()
     ready: bool | None = None
     ready_why: str = ""
@@ -127,24 +131,47 @@ def _guest_os(old: Object, seen: Observed) -> Object:
 
 
 def _interfaces(vmi: Object, old: Object, seen: Observed) -> list[Object]:
-    """The card with the pod's address: that is what others reach, whatever the guest calls its own."""
+    """Every card in the order of the VMI; that on the pod network with the pod's address: it is what others reach,
+    whatever the guest calls its own."""
     card = interface(vmi)
-    if card is None or not seen.mac:
-        return []
+    made: dict[str, Object] = {}
+    if card is not None and seen.mac:
+        ips = [seen.ip] if seen.ip else []
+        made[str(card["name"])] = _interface(vmi, card["name"], seen.mac, "eth0", ips, old, seen)
+    others = further(vmi)
+    for link in seen.links:
+        if one := others.get(link.wish.interface):
+            inside = list(seen.guest.addresses.get(link.mac.lower(), ()))
+            ips = inside or [address.partition("/")[0] for address in link.addresses]
+            found = _interface(vmi, one.name, link.mac, link.wish.interface, ips, old, seen)
+            made[one.name] = found | {"infoSource": f"{found['infoSource']}, multus-status"}
+    given = [str(one["name"]) for one in get(vmi, "spec", "domain", "devices", "interfaces", default=())]
+    return [made[one] for one in given or made if one in made]
+
+
+def _interface(
+    vmi: Object, name: str, mac: str, inside_pod: str, ips: list[str], old: Object, seen: Observed
+) -> Object:
+    model = next((str(one.get("model") or "virtio") for one in
+                  get(vmi, "spec", "domain", "devices", "interfaces", default=()) if one["name"] == name), "virtio")
     made: Object = {
-        "name": card["name"], "mac": seen.mac, "infoSource": "domain", "queueCount": 1, "podInterfaceName": "eth0",
-        "linkState": "up",
+        "name": name, "mac": mac, "infoSource": "domain", "queueCount": queues(vmi, model),
+        "podInterfaceName": inside_pod, "linkState": "up",
     }
-    if seen.ip:
-        made |= {"ipAddress": seen.ip, "ipAddresses": [seen.ip]}
-    return [made | _guest_card(old, seen)]
+    if ips:
+        made |= {"ipAddress": ips[0], "ipAddresses": ips}
+    return made | _guest_card(name, mac, old, seen)
 
 
-def _guest_card(old: Object, seen: Observed) -> Object:
+def _guest_card(name: str, mac: str, old: Object, seen: Observed) -> Object:
+    """What the agent says of a card; what it said stays while it is connected and was not asked yet."""
+    inside = seen.guest.interfaces.get(mac.lower())
     if seen.guest.connected and not seen.guest.asked:
-        kept = get(old, "interfaces", 0, default={})
-        return {key: kept[key] for key in ("interfaceName", "infoSource") if key in kept}
-    inside = seen.guest.interfaces.get(seen.mac.lower())
+        kept: Object = next((one for one in old.get("interfaces") or () if one.get("name") == name), {})
+        inside = kept.get("interfaceName")
+        if inside:
+            told: Object = {key: kept[key] for key in ("ipAddress", "ipAddresses") if key in kept}
+            return {**told, "interfaceName": inside, "infoSource": "domain, guest-agent"}
     return {"interfaceName": inside, "infoSource": "domain, guest-agent"} if inside else {}
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any, Protocol
 
 from vmpod.base.errors import Problem
 from vmpod.drivers.net.attachments import MachineNic
+from vmpod.drivers.net.links import Link
 from vmpod.drivers.qemu import spec as qemu
+from vmpod.kinds.parts import machine_networks
 from vmpod.model.meta import Object, get, name
 
 QEMU_USER = 107
-_MODELS = ("virtio", "e1000", "e1000e", "igb", "ne2k_pci", "pcnet", "rtl8139")
+_MODELS = ("virtio", "e1000", "e1000e", "ne2k_pci", "pcnet", "rtl8139")  # igb came with QEMU 8.0
 _GUEST_CIDR = "10.0.2.0/24"
 _BINDINGS = ("masquerade", "bridge")
+_MOST_QUEUES = 256  # the kernel's limit for a tap
+_BOOT_FILE, _TFTP_SERVER, _NTP_SERVERS, _PRIVATE = 67, 66, 42, range(224, 255)
 
 
 class Wire(Protocol):
@@ -25,25 +31,55 @@ class Wire(Protocol):
     @property
     def guest_mac(self) -> str: ...
 
+    @property
+    def links(self) -> tuple[Link, ...]: ...
+
+
+@dataclass(frozen=True)
+class Further:
+    """A card on a further network: its name in the VMI, its tap, its model and queues."""
+
+    name: str
+    tap: str
+    model: str
+    queues: int
+    boot_index: int = 0
+
 
 def interface(vmi: Object) -> Mapping[str, Any] | None:
-    """The card on the pod network; a bridge where nothing is said, none where it was declined.
-
-    Raises Problem for further networks and for bindings that do not exist here.
-    """
+    """The card on the pod network; a bridge where nothing is said, none where it was declined."""
     devices = get(vmi, "spec", "domain", "devices", default={})
     networks = {one["name"]: one for one in get(vmi, "spec", "networks", default=())}
     cards = devices.get("interfaces") or []
     if not cards and not networks:
         attach = get(devices, "autoattachPodInterface", default=True)
         return {"name": "default", "bridge": {}} if attach else None
-    for card in cards:
-        if "pod" not in networks.get(card["name"], {"pod": {}}):
-            raise _problem(vmi, f"spec.networks: {card['name']!r} is not the pod network",
-                           "one card on the pod network is what a machine has here")
-    if len(cards) > 1:
-        raise _problem(vmi, "spec.domain.devices.interfaces: there is one pod network", "leave one of them")
-    return cards[0] if cards else None
+    wired = (card for card in cards if "pod" in networks.get(card["name"], {"pod": {}}))
+    return next((card for card in wired if card.get("state") != "absent"), None)
+
+
+def further(vmi: Object) -> dict[str, Further]:
+    """The cards on further networks, by the name of the pod's interface.
+
+    Raises Problem for a binding that they do not have, and for networks that Multus does not make.
+    """
+    found = {}
+    networks = {one["name"]: one for one in get(vmi, "spec", "networks", default=())}
+    for card in get(vmi, "spec", "domain", "devices", "interfaces", default=()):
+        network = networks.get(card["name"], {"pod": {}})
+        if "pod" in network or card.get("state") == "absent":
+            continue
+        if "multus" not in network or get(network, "multus", "default"):
+            raise _problem(vmi, f"spec.networks: {card['name']!r} is no network that is supported",
+                           "use pod: {} or multus: {networkName: …} without default: true")
+        if binding(vmi, card) != "bridge":
+            raise _problem(vmi, f"the interface {card['name']!r} is on a further network with another binding",
+                           "use bridge: {}")
+        interface = machine_networks.pod_interface(str(card["name"]))
+        model = _model(vmi, card)
+        found[interface] = Further(str(card["name"]), f"tap{interface[3:]}", model, queues(vmi, model),
+                                   int(card.get("bootOrder") or 0))
+    return found
 
 
 def binding(vmi: Object, card: Mapping[str, Any]) -> str:
@@ -61,29 +97,80 @@ def machine_nic(vmi: Object, search: tuple[str, ...] = ()) -> MachineNic | None:
     card = interface(vmi)
     if card is None:
         return None
-    ports = tuple((str(port.get("protocol") or "TCP").lower(), int(port["port"])) for port in card.get("ports") or ())
     networks = [one for one in get(vmi, "spec", "networks", default=()) if one["name"] == card["name"]]
     cidr = get(networks[0], "pod", "vmNetworkCIDR") if networks else None
+    model = _model(vmi, card)
     return MachineNic(
-        binding=binding(vmi, card), mac=str(card.get("macAddress") or ""), ports=ports,
-        guest_cidr=str(cidr or _GUEST_CIDR), model=_model(vmi, card),
-        uid=QEMU_USER, hostname=guest_hostname(vmi), search=search,
+        binding=binding(vmi, card), mac=str(card.get("macAddress") or ""), ports=_ports(card),
+        guest_cidr=str(cidr or _GUEST_CIDR), model=model,
+        uid=QEMU_USER, hostname=guest_hostname(vmi), search=search, ranges=_ranges(card), queues=queues(vmi, model),
+        options=dhcp_options(vmi, card),
     )
 
 
+def _ports(card: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    return tuple((str(port.get("protocol") or "TCP").lower(), int(port["port"])) for port in card.get("ports") or ())
+
+
+def _ranges(card: Mapping[str, Any]) -> tuple[tuple[str, int, int], ...]:
+    return tuple((str(one.get("protocol") or "TCP").lower(), int(one["start"]), int(one.get("end") or one["start"]))
+                 for one in card.get("portRanges") or ())
+
+
+def queues(vmi: Object, model: str) -> int:
+    """One for each processor where networkInterfaceMultiqueue asks for that, of a card that can."""
+    wanted = get(vmi, "spec", "domain", "devices", "networkInterfaceMultiqueue", default=False)
+    if not wanted or model != "virtio":
+        return 1
+    cpu: Mapping[str, Any] = get(vmi, "spec", "domain", "cpu", default={})
+    return min(int(cpu.get("sockets") or 1) * int(cpu.get("cores") or 1) * int(cpu.get("threads") or 1), _MOST_QUEUES)
+
+
+def dhcp_options(vmi: Object, card: Mapping[str, Any]) -> tuple[tuple[int, str], ...]:
+    """(code, value in hexadecimal) of what dhcpOptions adds: 67, 66, 42 and 224 to 254. Raises Problem for others."""
+    wanted = card.get("dhcpOptions") or {}
+    texts = [(_BOOT_FILE, wanted.get("bootFileName")), (_TFTP_SERVER, wanted.get("tftpServerName"))]
+    found = [(code, str(text).encode()) for code, text in texts if text]
+    try:
+        servers = b"".join(IPv4Address(one).packed for one in wanted.get("ntpServers") or ())
+    except ValueError as error:
+        raise _problem(vmi, f"dhcpOptions.ntpServers of {card.get('name')!r}: {error}", "name IPv4 addresses") from None
+    found += [(_NTP_SERVERS, servers)] if servers else []
+    for one in wanted.get("privateOptions") or ():
+        if int(one["option"]) not in _PRIVATE:
+            why = f"dhcpOptions.privateOptions of {card.get('name')!r}: {one['option']}"
+            raise _problem(vmi, why, "use 224 to 254")
+        found.append((int(one["option"]), str(one.get("value", "")).encode()))
+    return tuple((code, data.hex()) for code, data in found)
+
+
 def nics(vmi: Object, wire: Wire | None) -> tuple[qemu.Nic, ...]:
-    """The card on the tap that the network made."""
-    card = interface(vmi)
-    if card is None or wire is None or not wire.tap:
+    """The cards on the taps that the network made, in the order of the VMI's interfaces."""
+    if wire is None:
         return ()
-    return (qemu.Nic(str(card["name"]), wire.tap, wire.guest_mac, _model(vmi, card), int(card.get("bootOrder") or 0)),)
+    card = interface(vmi)
+    made: dict[str, qemu.Nic] = {}
+    if card is not None and wire.tap:
+        model = _model(vmi, card)
+        made[str(card["name"])] = qemu.Nic(
+            str(card["name"]), wire.tap, wire.guest_mac, model, int(card.get("bootOrder") or 0), queues(vmi, model),
+            int(card.get("acpiIndex") or 0),
+        )  # fmt: skip
+    others = further(vmi)
+    given = {str(one["name"]): one for one in get(vmi, "spec", "domain", "devices", "interfaces", default=())}
+    for link in wire.links:
+        if one := others.get(link.wish.interface):
+            made[one.name] = qemu.Nic(one.name, link.wish.tap, link.mac, one.model, one.boot_index, one.queues,
+                                      int(given[one.name].get("acpiIndex") or 0))
+    order = [one for one in given if one in made]
+    return tuple(made[one] for one in order or made)
 
 
 def _model(vmi: Object, card: Mapping[str, Any]) -> str:
     model = str(card.get("model") or "virtio")
     if model not in _MODELS:
-        raise _problem(vmi, f"the interface {card.get('name')!r} has the unknown model {model!r}",
-                       f"use one of {', '.join(_MODELS)}")
+        why = f"the interface {card.get('name')!r} has the model {model!r}, which QEMU here does not have"
+        raise _problem(vmi, why, f"use one of {', '.join(_MODELS)}")
     return model
 
 

@@ -24,6 +24,7 @@ def _card(spec: MachineSpec, nic: Nic) -> str:
     return pairs(
         _MODELS.get(nic.model, nic.model), netdev=f"host-{nic.name}", id=f"nic-{nic.name}", mac=nic.mac,
         bus=pci.bus(spec, f"nic-{nic.name}"), bootindex=nic.boot_index or None,
+        acpi_index=nic.acpi_index or None,
         romfile=None if nic.boot_index else "", mq=True if several else None,
         vectors=2 * nic.queues + 2 if several else None,
     )
