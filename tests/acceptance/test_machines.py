@@ -184,7 +184,7 @@ def test_always(home: Product) -> None:
     code, said = tell(home, "always", "stop")
     assert (code, said.rpartition(": ")[2]) == (409, "VM is not running")
     code, said = tell(home, "always", "restart")
-    assert (code, said.rpartition(": ")[2]) == (409, "Halted does not support manual restart requests")
+    assert (code, said.rpartition(": ")[2]) == (409, "RunStategy Halted does not support manual restart requests")
     assert tell(home, "always", "start", {"paused": True, "dryRun": ["All"]}) == (202, "")
     assert shown(home, "always") == "Stopped"
     assert tell(home, "always", "start", {"paused": True}) == (202, "")

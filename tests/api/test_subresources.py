@@ -103,37 +103,80 @@ async def _requests(call: Caller) -> list[str]:
     return [one["action"] for one in found]
 
 
-@pytest.mark.parametrize(
-    ("strategy", "phase", "verb", "answer", "requests", "then"),
-    [
-        ("Halted", "", "start", (202, ""), [], "Always"),
-        ("Halted", "Running", "start", (409, "VM is already running"), [], "Halted"),
-        ("Halted", "", "stop", (409, "VM is not running"), [], "Halted"),
-        ("Halted", "", "restart", (409, "Halted does not support manual restart requests"), [], "Halted"),
-        ("Always", "", "start", (409, "Always does not support manual start requests"), [], "Always"),
-        ("Always", "Running", "start", (409, "VM is already running"), [], "Always"),
-        ("Always", "Running", "stop", (202, ""), [], "Halted"),
-        ("Always", "Running", "restart", (202, ""), ["Stop", "Start"], "Always"),
-        ("Always", "", "restart", (409, "VM is not running"), [], "Always"),
-        ("Manual", "", "start", (202, ""), ["Start"], "Manual"),
-        ("Manual", "Succeeded", "start", (202, ""), ["Stop", "Start"], "Manual"),
-        ("Manual", "Running", "stop", (202, ""), ["Stop"], "Manual"),
-        ("Manual", "Running", "restart", (202, ""), ["Stop", "Start"], "Manual"),
-        ("RerunOnFailure", "", "start", (202, ""), ["Start"], "RerunOnFailure"),
-        ("RerunOnFailure", "Failed", "start", (409, "RerunOnFailure does not support starting VM from failed state"), [], "RerunOnFailure"),
-        ("RerunOnFailure", "Running", "stop", (202, ""), ["Stop"], "RerunOnFailure"),
-        ("Once", "", "start", (409, "Once does not support manual start requests"), [], "Once"),
-        ("Once", "Running", "stop", (202, ""), [], "Halted"),
-        ("Once", "Running", "restart", (409, "Once does not support manual restart requests"), [], "Once"),
-    ],
-)
-async def test_run_strategies(
-    call: Caller, strategy: str, phase: str, verb: str, answer: tuple[int, str], requests: list[str], then: str
-) -> None:
-    await _machine(call, strategy, phase)
-    assert await _asked(call, verb) == answer
-    assert await _requests(call) == requests
-    assert (await call("GET", f"{VMS}/m"))["spec"]["runStrategy"] == then
+_RUNS, _IDLE = "VM is already running", "VM is not running"
+_NO_START = "{} does not support manual start requests"
+_NO_RESTART = "RunStategy {} does not support manual restart requests"
+_SHORTER = "Halted only supports manual stop requests with a shorter graceperiod"
+_FAILED = "RerunOnFailure does not support starting VM from failed state"
+
+
+def _told(verb: str, strategy: str, phase: str) -> tuple[str, list[str], str]:
+    """What KubeVirt answers (empty: 202), which requests it leaves behind, and the strategy afterwards."""
+    is_live, is_final = phase not in ("", "Succeeded", "Failed"), phase in ("Succeeded", "Failed")
+    if verb == "start":
+        if is_live:
+            return _RUNS, [], strategy
+        if strategy == "Halted":
+            return "", [], "Always"
+        if strategy in ("Always", "Once"):
+            return _NO_START.format(strategy), [], strategy
+        if strategy == "RerunOnFailure" and phase == "Failed":
+            return _FAILED, [], strategy
+        return "", ["Stop", "Start"] if is_final else ["Start"], strategy
+    if verb == "stop":
+        if strategy in ("Always", "Once"):
+            return "", [], "Halted"
+        if not is_live:
+            return _IDLE, [], strategy
+        return (_SHORTER, [], strategy) if strategy == "Halted" else ("", ["Stop"], strategy)
+    if strategy in ("Halted", "Once"):
+        return _NO_RESTART.format(strategy), [], strategy
+    return (f"{_IDLE}: Halted", [], strategy) if not phase else ("", ["Stop", "Start"], strategy)
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart"])
+@pytest.mark.parametrize("strategy", ["Halted", "Always", "Manual", "RerunOnFailure", "Once"])
+async def test_run_strategies(call: Caller, verb: str, strategy: str) -> None:
+    for phase in ("", "Pending", "Scheduling", "Scheduled", "Running", "Succeeded", "Failed"):
+        refusal, requests, then = _told(verb, strategy, phase)
+        await _machine(call, strategy, phase)
+        assert await _asked(call, verb, {"dryRun": ["All"]}) == (409 if refusal else 202, refusal), phase
+        assert (await call("GET", f"{VMS}/m"))["spec"]["runStrategy"] == strategy and not await _requests(call)
+        assert await _asked(call, verb) == (409 if refusal else 202, refusal), phase
+        assert await _requests(call) == requests, phase
+        assert (await call("GET", f"{VMS}/m"))["spec"]["runStrategy"] == then
+        for path in (f"{VMS}/m", *([f"{VMIS}/m"] if phase else [])):
+            await call("DELETE", path)
+
+
+async def test_a_halted_machine_that_still_shuts_down_is_hurried(call: Caller) -> None:
+    await _machine(call, "Halted", "Running")
+    assert await _asked(call, "stop", {"gracePeriod": 60}) == (409, _SHORTER)
+    assert await _asked(call, "stop", {"gracePeriod": 2, "dryRun": ["All"]}) == (202, "")
+    assert (await call("GET", f"{VMIS}/m"))["spec"]["terminationGracePeriodSeconds"] == 60
+    assert await _asked(call, "stop", {"gracePeriod": 2}) == (202, "")
+    assert (await call("GET", f"{VMIS}/m"))["spec"]["terminationGracePeriodSeconds"] == 2
+    assert await _requests(call) == ["Stop"]
+
+
+async def test_who_asks_does_not_wait_for_earlier_failures(call: Caller) -> None:
+    await _machine(call, "Manual")
+    record = await call("GET", f"{VMS}/m")
+    await call("PUT", f"{VMS}/m/status", {**record, "status": {"startFailure": {"consecutiveFailCount": 3}}})
+    assert await _asked(call, "start") == (202, "")
+    assert (await call("GET", f"{VMS}/m"))["status"] == {"stateChangeRequests": [{"action": "Start"}]}
+
+
+@pytest.mark.parametrize(("verb", "body", "said"), [
+    ("restart", {"gracePeriodSeconds": 5}, "For force restart, only gracePeriod=0 is supported for now"),
+    ("restart", {"gracePeriodSeconds": -1}, "gracePeriod has to be greater or equal to 0"),
+    ("stop", {"gracePeriod": "soon"}, "gracePeriod is not a number"),
+    ("start", ["paused"], "Can not unmarshal Request body to struct"),
+])  # fmt: skip
+async def test_options_that_make_no_sense(call: Caller, verb: str, body: Any, said: str) -> None:
+    await _machine(call, "Always", "Running")
+    answer = await call("PUT", f"{SUB}/virtualmachines/m/{verb}", body, code=400)
+    assert said in answer["message"]
 
 
 async def test_the_deprecated_running_is_kept(call: Caller) -> None:
@@ -157,7 +200,6 @@ async def test_forced_stop_and_restart(call: Caller) -> None:
         "metadata": {"name": "launcher", "labels": {"kubevirt.io/created-by": uid}},
         "spec": {"nodeName": "n", "containers": [{"name": "compute", "image": "i"}]},
     })
-    assert (await _asked(call, "restart", {"gracePeriodSeconds": 5}))[0] == 400
     assert await _asked(call, "restart", {"gracePeriodSeconds": 0}) == (202, "")
     await call("GET", f"{PODS}/launcher", code=404)
     assert await _asked(call, "stop", {"gracePeriod": 0}) == (202, "")
@@ -176,7 +218,13 @@ async def test_machines_are_asked(call: Caller, streams: FakeStreams) -> None:
     machine = f"{SUB}/virtualmachineinstances/m"
     assert (await call("PUT", f"{machine}/pause", code=404))["reason"] == "NotFound"
     await _machine(call, "Always", "Scheduled")
-    assert "VMI is not running" in (await call("PUT", f"{machine}/pause", {}, code=409))["message"]
+    for verb in ("pause", "softreboot", "freeze"):
+        assert "VM is not running" in (await call("PUT", f"{machine}/{verb}", code=409))["message"]
+    for verb in ("unpause", "unfreeze"):
+        assert "VMI is not running" in (await call("PUT", f"{machine}/{verb}", code=409))["message"]
+    assert (await call("PUT", f"{machine}/reset", code=400))["message"] == (
+        "Failed to reset non-running VMI with phase Scheduled: Unable to connect to VirtualMachineInstance because "
+        "phase is Scheduled instead of Running")
     record = await call("GET", f"{VMIS}/m")
     await call("PUT", f"{VMIS}/m/status", {**record, "status": {"phase": "Running"}})
     assert "VMI is not paused" in (await call("PUT", f"{machine}/unpause", {}, code=409))["message"]
@@ -194,6 +242,39 @@ async def test_machines_are_asked(call: Caller, streams: FakeStreams) -> None:
     assert "already paused" in (await call("PUT", f"{machine}/pause", {}, code=409))["message"]
     shot = await call.send("GET", f"{machine}/vnc/screenshot")
     assert (shot.body, shot.headers["content-type"]) == (b"PNG", "image/png")
+
+
+async def _running(call: Caller, spec: dict[str, Any], **state: Any) -> None:
+    await call("POST", VMIS, {"metadata": {"name": "m"}, "spec": {"domain": DOMAIN, **spec}})
+    record = await call("GET", f"{VMIS}/m")
+    await call("PUT", f"{VMIS}/m/status", {**record, "status": {"phase": "Running", **state}})
+
+
+@pytest.mark.parametrize(("verb", "spec", "state", "said"), [
+    ("pause", {"livenessProbe": {"tcpSocket": {"port": 1}}}, {}, "Pausing VMIs with LivenessProbe is currently not supported"),
+    ("pause", {}, {"migrationState": {"startTimestamp": "x"}}, "Cannot pause VM 'm' because it is currently being migrated"),
+    ("softreboot", {"domain": {**DOMAIN, "features": {"acpi": {"enabled": False}}}}, {},
+     "VMI neither have the agent connected nor the ACPI feature enabled"),
+    ("softreboot", {}, {"conditions": [{"type": "Paused", "status": "True"}]}, "VMI is paused"),
+    ("freeze", {}, {}, "VMI does not have guest agent connected"),
+    ("unfreeze", {}, {}, "VMI does not have guest agent connected"),
+])  # fmt: skip
+async def test_what_a_running_machine_refuses(
+    call: Caller, streams: FakeStreams, verb: str, spec: dict[str, Any], state: dict[str, Any], said: str
+) -> None:
+    await _running(call, spec, **state)
+    answer = await call.send("PUT", f"{SUB}/virtualmachineinstances/m/{verb}")
+    told = orjson.loads(answer.body)
+    assert answer.status == (403 if "LivenessProbe" in said else 409) and told["message"].endswith(said)
+    assert not streams.asked
+
+
+async def test_a_machine_is_not_unpaused_during_its_snapshot(call: Caller, streams: FakeStreams) -> None:
+    await _machine(call, "Always", "Running")
+    record = await call("GET", f"{VMS}/m")
+    await call("PUT", f"{VMS}/m/status", {**record, "status": {"snapshotInProgress": "s"}})
+    told = await call("PUT", f"{SUB}/virtualmachineinstances/m/unpause", code=409)
+    assert told["message"].endswith("VM snapshot is in progress") and not streams.asked
 
 
 async def test_consoles_wait_for_a_running_machine(call: Caller) -> None:

@@ -124,6 +124,8 @@ WRONG: list[tuple[str, Object, str]] = [
     ("neither", vm(runStrategy=None), "spec.running: Invalid value: null: One of Running or RunStrategy must be specified"),
     ("strategy", vm(runStrategy="Sometimes"),
      'spec.runStrategy: Invalid value: "Sometimes": Invalid RunStrategy (Sometimes)'),
+    ("receiver", vm(runStrategy="WaitAsReceiver"), 'spec.runStrategy: Invalid value: "WaitAsReceiver": WaitAsReceiver is not '
+     "supported: no machine is received from another cluster"),
     ("no template", vm(template=None) | {"spec": {"runStrategy": "Always"}},
      "spec.template: Required value: missing virtual machine template."),
     ("instance type", vm(instancetype={"name": "u1.small"}), 'spec.instancetype: Not found: "u1.small": Failure to find '
@@ -295,8 +297,8 @@ def test_warnings(spec: Object, told: str) -> None:
 
 
 def test_warnings_of_the_machine_itself() -> None:
-    assert VIRTUALMACHINE.warnings(vm(updateVolumesStrategy="Migration", runStrategy="WaitAsReceiver")) == [
-        f"spec.runStrategy: {IGNORED}", f"spec.updateVolumesStrategy: {IGNORED}"]
+    assert VIRTUALMACHINE.warnings(vm(updateVolumesStrategy="Migration")) == [
+        f"spec.updateVolumesStrategy: {IGNORED}"]
 
 
 def test_false_asks_for_nothing() -> None:

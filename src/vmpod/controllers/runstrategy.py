@@ -15,7 +15,6 @@ from vmpod.model.meta import Object, get, is_deleting, uid
 _BASE_S = 10  # back-off after the n-th failure in a row: 10 s × n², half of it more at random, at most 300 s
 _CAP_S = 300
 STEADY_S = 10  # an instance that ran this long is no failed start
-_STARTS_BY_ITSELF = frozenset({"RerunOnFailure", "Once"})
 _TRIES_AGAIN = frozenset({"Always", "RerunOnFailure"})
 
 
@@ -41,9 +40,9 @@ def decide(vm: Object, vmi: Object | None) -> Decision:
 
 def _without_instance(vm: Object) -> Decision:
     wanted = strategy(vm)
-    if wanted == "Always" or start_request(vm) is not None:
+    if wanted in ("Always", "Once") or start_request(vm) is not None:
         return Decision(start=True)
-    return Decision(start=wanted in _STARTS_BY_ITSELF and get(vm, "status", "runStrategy") != wanted)
+    return Decision(start=wanted == "RerunOnFailure" and get(vm, "status", "runStrategy") != wanted)
 
 
 def _with_instance(vm: Object, vmi: Object) -> Decision:
@@ -53,7 +52,7 @@ def _with_instance(vm: Object, vmi: Object) -> Decision:
         return Decision(rerun=rerun)
     if wanted == "Halted" or is_stop_requested(vm, vmi) or rerun:
         return Decision(stop=True, rerun=rerun)
-    return Decision(stop=wanted == "Always" and is_final(vmi))
+    return Decision(stop=wanted in _TRIES_AGAIN and is_final(vmi))
 
 
 def is_final(vmi: Object) -> bool:

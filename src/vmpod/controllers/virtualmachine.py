@@ -160,8 +160,6 @@ def _refusal(seen: Seen) -> tuple[str, str] | None:
     for field in ("instancetype", "preference"):
         if get(seen.vm, "spec", field):
             return "FailedCreate", f"spec.{field} is not supported: write its values into spec.template"
-    if runstrategy.strategy(seen.vm) == "WaitAsReceiver":
-        return "FailedCreate", "spec.runStrategy WaitAsReceiver is not supported"
     return None
 
 

@@ -22,10 +22,11 @@ RUN_STRATEGIES = ("Halted", "Manual", "Always", "RerunOnFailure", "Once", "WaitA
 BOTH = (
     "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please use RunStrategy instead"
 )
+RECEIVER = "WaitAsReceiver is not supported: no machine is received from another cluster"
 NEITHER = "One of Running or RunStrategy must be specified"
 RUNNING_WARNING = "spec.running is deprecated, please use spec.runStrategy instead."
 _SPEC: Tree = {
-    "running": ACTED, "template": ACTED, "runStrategy": frozenset(RUN_STRATEGIES[:-1]), "dataVolumeTemplates": ACTED,
+    "running": ACTED, "template": ACTED, "runStrategy": ACTED, "dataVolumeTemplates": ACTED,
     "updateVolumesStrategy": frozenset({"Replacement"}),
 }
 
@@ -62,6 +63,8 @@ def _run_errors(spec: Object) -> Iterator[FieldError]:
         yield wrong("spec.running", None, NEITHER)
     if strategy is not None and strategy not in RUN_STRATEGIES:
         yield wrong("spec.runStrategy", strategy, f"Invalid RunStrategy ({strategy})")
+    if strategy == "WaitAsReceiver":
+        yield wrong("spec.runStrategy", strategy, RECEIVER)
 
 
 def _reference_errors(spec: Object) -> Iterator[FieldError]:

@@ -14,13 +14,14 @@ from vmpod.api.discovery import version_info
 from vmpod.api.representation import body_response
 from vmpod.api.sockets import PLAIN, Tunnel
 from vmpod.api.streams import StreamRef
-from vmpod.api.subresources.virtualmachines import read_options
+from vmpod.api.subresources.virtualmachines import read_options, refused
 from vmpod.client.inprocess import Response
-from vmpod.kinds import VIRTUALMACHINEINSTANCE
+from vmpod.kinds import VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.model import conditions, meta, status
 from vmpod.model.meta import Object
 
 NOT_RUNNING: Final = "VMI is not running"
+VM_NOT_RUNNING: Final = "VM is not running"  # which of the two is said of a VMI depends on the verb, as upstream
 _NO_AGENT: Final = "VMI does not have guest agent connected"
 _LISTS: Final = {
     "guestosinfo": "VirtualMachineInstanceGuestAgentInfo",
@@ -100,24 +101,37 @@ def _ref(call: Call) -> StreamRef:
     return StreamRef("virtualmachineinstances", call.namespace, call.name)
 
 
+def _check_running(call: Call, machine: Object, why: str = VM_NOT_RUNNING) -> None:
+    if not _is_running(machine):
+        raise _refused(call, why)
+
+
 async def pause(call: Call) -> Response:
     """PUT …/pause."""
     machine = _machine(call)
-    if not _is_running(machine):
-        raise _refused(call, NOT_RUNNING)
+    _check_running(call, machine)
     if meta.get(machine, "spec", "livenessProbe"):
         why = "Pausing VMIs with LivenessProbe is currently not supported"
         raise status.forbidden("virtualmachineinstance.kubevirt.io", call.name, why)
     if _has(machine, "Paused"):
         raise _refused(call, "VMI is already paused")
+    if _is_migrating(machine):
+        raise _refused(call, f"Cannot pause VM '{call.name}' because it is currently being migrated")
     return await _told(call, "pause")
 
 
+def _is_migrating(machine: Object) -> bool:
+    state = meta.get(machine, "status", "migrationState", default={})
+    return bool(state) and not state.get("completed")
+
+
 async def unpause(call: Call) -> Response:
-    """PUT …/unpause."""
+    """PUT …/unpause: not while a snapshot of the VirtualMachine is being made."""
+    owner = call.store.get(VIRTUALMACHINE.resource, call.namespace, call.name)
+    if owner is not None and meta.get(orjson.loads(owner.value), "status", "snapshotInProgress") is not None:
+        raise refused(call, "VM snapshot is in progress")
     machine = _machine(call)
-    if not _is_running(machine):
-        raise _refused(call, NOT_RUNNING)
+    _check_running(call, machine, NOT_RUNNING)
     if not _has(machine, "Paused"):
         raise _refused(call, "VMI is not paused")
     return await _told(call, "unpause")
@@ -126,28 +140,39 @@ async def unpause(call: Call) -> Response:
 async def softreboot(call: Call) -> Response:
     """PUT …/softreboot: ask the guest, by its agent or ACPI."""
     machine = _machine(call)
-    if not _is_running(machine):
-        raise _refused(call, NOT_RUNNING)
+    _check_running(call, machine)
     if _has(machine, "Paused"):
         raise _refused(call, "VMI is paused")
+    acpi = meta.get(machine, "spec", "domain", "features", "acpi", "enabled", default=True)
+    if not acpi and not _has(machine, "AgentConnected"):
+        raise _refused(call, "VMI neither have the agent connected nor the ACPI feature enabled")
     return await _told(call, "softreboot")
 
 
 async def reset(call: Call) -> Response:
     """PUT …/reset: the machine's reset button."""
-    if not _is_running(_machine(call)):
-        raise _refused(call, NOT_RUNNING)
+    machine = _machine(call)
+    if not _is_running(machine):
+        phase = meta.get(machine, "status", "phase", default="")
+        why = f"Unable to connect to VirtualMachineInstance because phase is {phase} instead of Running"
+        raise status.bad_request(f"Failed to reset non-running VMI with phase {phase}: {why}")
     return await _told(call, "reset")
 
 
-def told_to_agent(verb: str) -> Callable[[Call], Awaitable[Response]]:
-    """PUT …/freeze, …/unfreeze: done by the guest's agent."""
+async def freeze(call: Call) -> Response:
+    """PUT …/freeze: the guest's agent holds its file systems still, for `unfreezeTimeout` at most."""
+    machine = _machine(call)
+    _check_running(call, machine)
+    _check_agent(call, machine)
+    return await _told(call, "freeze")
 
-    async def endpoint(call: Call) -> Response:
-        _check_agent(call, _machine(call))
-        return await _told(call, verb)
 
-    return endpoint
+async def unfreeze(call: Call) -> Response:
+    """PUT …/unfreeze."""
+    machine = _machine(call)
+    _check_running(call, machine, NOT_RUNNING)
+    _check_agent(call, machine)
+    return await _told(call, "unfreeze")
 
 
 def _check_agent(call: Call, machine: Object) -> None:

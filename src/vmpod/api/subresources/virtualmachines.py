@@ -1,14 +1,13 @@
 """subresources.kubevirt.io, VirtualMachine: start, stop, restart, portforward.
 
 They change objects only. When which is allowed, and in which words it is refused, is KubeVirt's
-pkg/virt-api/rest/subresource.go.
+pkg/virt-api/rest/lifecycle.go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import orjson
 
@@ -93,19 +92,25 @@ async def stop(call: Call) -> Response:
     """PUT …/stop."""
     call = _stored(call)
     options = read_options(call)
-    grace, machine = options.get("gracePeriod"), machine_of(call)
+    grace, machine = _seconds(options, "gracePeriod"), machine_of(call)
     strategy = run_strategy(orjson.loads(call.current().value))
     _check_stop(call, strategy, machine, grace)
     if grace is not None and not is_final(machine):
-        await _shorten(call, options, int(grace))
-    if strategy == "Halted":
-        return _ACCEPTED
-    if strategy in ("Manual", "RerunOnFailure"):
+        await _shorten(call, options, grace)
+    if strategy in ("Halted", "Manual", "RerunOnFailure"):
         return await _write(call, options, lambda vm: _requested(call, vm, _stop_request(machine)), prepare_status)
     return await _write(call, options, _running(False), prepare_whole)
 
 
-def _check_stop(call: Call, strategy: str, machine: Object | None, grace: Any) -> None:
+def _seconds(options: Object, key: str) -> int | None:
+    """A number of seconds in the options. Raises ApiError for anything else."""
+    found = options.get(key)
+    if found is not None and (isinstance(found, bool) or not isinstance(found, int)):
+        raise status.bad_request(f"Can not unmarshal Request body to struct, error: {key} is not a number")
+    return found
+
+
+def _check_stop(call: Call, strategy: str, machine: Object | None, grace: int | None) -> None:
     if strategy in ("Halted", "Manual", "RerunOnFailure") and is_final(machine):
         raise refused(call, NOT_RUNNING)
     held = meta.get(machine, "spec", "terminationGracePeriodSeconds")
@@ -129,19 +134,27 @@ async def restart(call: Call) -> Response:
     """PUT …/restart."""
     call = _stored(call)
     options = read_options(call)
-    grace, machine = options.get("gracePeriodSeconds"), machine_of(call)
-    if grace:
-        raise status.bad_request("For force restart, only gracePeriod=0 is supported for now")
+    grace, machine = _forced_grace(options), machine_of(call)
     strategy = run_strategy(orjson.loads(call.current().value))
     if strategy in ("Halted", "Once"):
-        raise refused(call, f"{strategy} does not support manual restart requests")
+        raise refused(call, f"RunStategy {strategy} does not support manual restart requests")  # spelled so upstream
     if machine is None:
-        raise refused(call, NOT_RUNNING)
+        raise refused(call, f"{NOT_RUNNING}: Halted")
     requests = (_stop_request(machine), {"action": "Start"})
     answer = await _write(call, options, lambda vm: _requested(call, vm, *requests), prepare_status)
     if grace == 0 and not options.get("dryRun"):
         await _end_launchers(call, meta.uid(machine))
     return answer
+
+
+def _forced_grace(options: Object) -> int | None:
+    """0 for a restart that does not wait for the guest; nothing else is offered."""
+    grace = _seconds(options, "gracePeriodSeconds")
+    if grace is not None and grace > 0:
+        raise status.bad_request("For force restart, only gracePeriod=0 is supported for now")
+    if grace is not None and grace < 0:
+        raise status.bad_request("gracePeriod has to be greater or equal to 0")
+    return grace
 
 
 async def _end_launchers(call: Call, machine_uid: str) -> None:
@@ -166,6 +179,7 @@ def _requested(call: Call, vm: Object, *requests: Object) -> Object:
     if state.get("stateChangeRequests") and not (len(requests) == 1 and requests[0]["action"] == "Stop"):
         raise refused(call, "unable to complete request: stop/start already underway")
     state["stateChangeRequests"] = list(requests)
+    state.pop("startFailure", None)  # nobody who asks waits for what failed before
     return vm
 
 
