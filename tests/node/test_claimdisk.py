@@ -47,12 +47,12 @@ def rewrite(disk: Path, *options: str) -> None:
 async def test_a_blank_disk_and_one_on_a_base(paths: Paths, folder: Path) -> None:
     assert claimdisk.find(paths, folder) is None
     blank = await claimdisk.make(paths, folder, SIZE)
-    assert claimdisk.find(paths, folder) == blank and blank.base is None
+    assert claimdisk.find(paths, folder) == blank and not blank.beneath
     other, beneath = paths.volume("pvc-2"), base(paths)
     other.mkdir()
     await claimdisk.make(paths, other, 2 * SIZE, beneath)
     found = claimdisk.find(paths, other)
-    assert found is not None and found.base == beneath
+    assert found is not None and [one.path for one in found.beneath] == [beneath]
     assert formats.backing_name(found.path) == f"../../bases/{beneath.name}"
     assert not list(paths.staging.iterdir()) and sorted(p.name for p in folder.iterdir()) == [DISK]
 

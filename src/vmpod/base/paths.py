@@ -77,6 +77,22 @@ class Paths:
         return self.volumes / f"{name}.base"
 
     @property
+    def layers(self) -> Path:
+        """Frozen disks that snapshots and the disks above them share: one folder each, and a record beside it."""
+        return self.home / "disks" / "layers"
+
+    def layer(self, id: str) -> Path:
+        return self.layers / id
+
+    def layer_base(self, id: str) -> Path:
+        """What a layer lies on, in the words of a volume's record."""
+        return self.layers / f"{id}.base"
+
+    def layer_held(self, id: str) -> Path:
+        """While this file is there a snapshot needs the layer."""
+        return self.layers / f"{id}.held"
+
+    @property
     def staging(self) -> Path:
         """Half-made things; emptied when an engine starts."""
         return self.home / "disks" / "staging"
@@ -119,5 +135,5 @@ class Paths:
         self.home.chmod(0o700)
         for folder in (self.pki, self.network, self.run, self.staging):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (self.bases, self.volumes, self.pods):
+        for folder in (self.bases, self.layers, self.volumes, self.pods):
             folder.mkdir(mode=0o711, parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Base images: which are in use, and the removal of those that nothing needs any more.
 
-A base is in use while a volume is recorded to lie on it, a container disk was taken out of an image as it, or a
-pod's own disk names it. None of these is asked of a disk that others may have rewritten, but for the last, which only
-its own machine writes.
+A base is in use while a volume or a layer is recorded to lie on it, a container disk was taken out of an image as it,
+or a pod's own disk names it. None of these is asked of a disk that others may have rewritten, but for the last, which
+only its own machine writes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from vmpod.base import log
 from vmpod.base.paths import Paths
 from vmpod.drivers.disks import formats
+from vmpod.node import layers
 
 _log = log.get("bases")
 
@@ -69,7 +70,9 @@ def read_image(record: Path) -> tuple[str, str]:
 
 def remove_unused(paths: Paths) -> None:
     """Remove every base that no volume, no container disk and no pod needs, and what a lost power supply left."""
+    layers.remove_unused(paths)
     used = set(_of_volumes(paths)) | set(_of_images(paths)) | set(_of_pods(paths))
+    used |= {f"{one}.qcow2" for one in layers.bases(paths)}
     for path in paths.bases.glob("*"):
         if path.suffix == ".new" or (path.suffix == ".qcow2" and path.name not in used):
             path.unlink(missing_ok=True)
@@ -77,7 +80,7 @@ def remove_unused(paths: Paths) -> None:
 
 
 def _of_volumes(paths: Paths) -> list[str]:
-    return [f"{record.read_text().strip()}.qcow2" for record in paths.volumes.glob("*.base")]
+    return [f"{layers.read(record)[0]}.qcow2" for record in paths.volumes.glob("*.base")]
 
 
 def _of_images(paths: Paths) -> list[str]:

@@ -1,8 +1,9 @@
 """The disk on a claim's volume, where containers and guests may write too.
 
-Nothing there is believed: a file is opened without following links, and the one base that its image may refer to is
-what was recorded beside the volume's folder when it was filled, not what its header says. It is made where nobody else
-writes, and put in place in one step.
+Nothing there is believed: a file is opened without following links, and the images that it may refer to are what was
+recorded outside the volume's folder, not what its header says. It is made where nobody else writes, and put in place
+in one step. What a record names lies beneath the disk: a base, or a layer (see `vmpod.node.layers`) with a record of
+its own.
 """
 
 from __future__ import annotations
@@ -15,46 +16,42 @@ from pathlib import Path
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.drivers.disks import formats, overlay
+from vmpod.node import layers
+from vmpod.node.layers import Beneath
 
-DISK, RAW = "disk.qcow2", "disk.img"
+DISK, RAW = layers.DISK, layers.RAW
 QEMU_UID = 107
 
 
 @dataclass(frozen=True)
 class ClaimDisk:
-    """An image: `format` is qcow2 or raw; `base` is the image beneath it."""
+    """An image: `format` is qcow2 or raw; `beneath` are the images under it, the nearest first."""
 
     path: Path
     format: str
-    base: Path | None = None
+    beneath: tuple[Beneath, ...] = ()
 
 
 def find(paths: Paths, folder: Path) -> ClaimDisk | None:
     """The disk in a volume's folder, None where there is none. Raises Problem for one that is not to be opened."""
-    raw, disk, base = folder / RAW, folder / DISK, _base(paths, folder)
-    if os.path.lexists(raw):
+    below, head = _record(paths, folder)
+    raw, disk = folder / RAW, folder / (head or DISK)
+    if not head and os.path.lexists(raw):
         formats.size_of(raw)
         return ClaimDisk(raw, "raw")
+    chain = layers.chain(paths, below)
     if os.path.lexists(disk):
-        formats.check_own(disk, os.path.relpath(base, folder) if base else "")
-        return ClaimDisk(disk, "qcow2", base)
-    if base is not None:
+        formats.check_own(disk, os.path.relpath(chain[0].path, folder) if chain else "")
+        return ClaimDisk(disk, "qcow2", chain)
+    if chain:
         fix = "delete the claim and import the image again"
         raise Problem(f"use the disk {disk}", "it was removed from its volume", fix, "Gone")
     return None
 
 
-def _record(paths: Paths, folder: Path) -> Path:
-    return paths.volume_base(folder.name)
-
-
-def _base(paths: Paths, folder: Path) -> Path | None:
-    if folder.parent != paths.volumes:
-        return None
-    try:
-        return paths.bases / f"{_record(paths, folder).read_text().strip()}.qcow2"
-    except FileNotFoundError:
-        return None
+def _record(paths: Paths, folder: Path) -> tuple[str, str]:
+    """What the volume's disk lies on, and the disk's name where it is not the first one."""
+    return layers.read(paths.volume_base(folder.name)) if folder.parent == paths.volumes else ("", "")
 
 
 async def make(paths: Paths, folder: Path, size_bytes: int, base: Path | None = None) -> ClaimDisk:
@@ -66,22 +63,60 @@ async def make(paths: Paths, folder: Path, size_bytes: int, base: Path | None = 
         else:
             note_base(paths, folder, base)
             await overlay.make_overlay(disk, base, size_bytes=size_bytes, workshop=paths.staging)
-    return ClaimDisk(disk, "qcow2", base)
+    return ClaimDisk(disk, "qcow2", () if base is None else (Beneath(base, "qcow2"),))
+
+
+async def make_on_layer(paths: Paths, folder: Path, size_bytes: int, id: str) -> ClaimDisk:
+    """The disk of a volume as a layer holds it. Raises Problem."""
+    beneath = layers.chain(paths, layers.word(id))
+    layers.write(paths.volume_base(folder.name), layers.word(id))
+    disk = folder / DISK
+    await overlay.make_overlay(disk, beneath[0].path, size_bytes=size_bytes, format=beneath[0].format,
+                               workshop=paths.staging)  # fmt: skip
+    return ClaimDisk(disk, "qcow2", beneath)
+
+
+async def freeze(paths: Paths, folder: Path, size_bytes: int, id: str) -> ClaimDisk:
+    """Make a volume's disk the layer `id` and lay a new one on it; done already, nothing changes. Raises Problem.
+
+    The new disk has a name of its own, never that of an earlier one: a machine that still has the old one open may
+    open it by its name again. After each step the volume holds the same data, so that it may be begun anew.
+    """
+    disk = find(paths, folder) or await make(paths, folder, size_bytes)
+    below, head = _record(paths, folder)
+    if below == layers.word(id):
+        return disk
+    frozen = layers.take(paths, id, disk.path, disk.format, below)
+    fresh = folder / f"disk-{_number(head) + 1}.qcow2"
+    fresh.unlink(missing_ok=True)
+    await overlay.make_overlay(fresh, frozen.path, format=frozen.format, workshop=paths.staging)
+    layers.write(paths.volume_base(folder.name), layers.word(id), fresh.name)
+    return ClaimDisk(fresh, "qcow2", (frozen, *disk.beneath))
+
+
+def _number(head: str) -> int:
+    return int(head.removeprefix("disk-").removesuffix(".qcow2")) if head else 0
+
+
+def forget_old(paths: Paths, folder: Path) -> None:
+    """Remove the names of disks that are layers now from a volume's folder; nobody may open one by them any more."""
+    _, head = _record(paths, folder)
+    number = _number(head)
+    for name in (RAW, DISK, *(f"disk-{n}.qcow2" for n in range(1, number))) if number else ():
+        if (folder / name).is_file() or (folder / name).is_symlink():
+            (folder / name).unlink()
 
 
 def note_base(paths: Paths, folder: Path, base: Path) -> None:
     """Record which base a volume's disk lies on, before there is one."""
-    record = _record(paths, folder)
-    fresh = record.with_suffix(".new")
-    fresh.write_text(base.stem)
-    fresh.replace(record)
+    layers.write(paths.volume_base(folder.name), base.stem)
 
 
 def erase(paths: Paths, folder: Path) -> None:
     """Remove a volume with all that is on it. Raises OSError."""
     if folder.exists():
         shutil.rmtree(folder)
-    _record(paths, folder).unlink(missing_ok=True)
+    paths.volume_base(folder.name).unlink(missing_ok=True)
 
 
 def give_to_qemu(path: Path) -> None:

@@ -200,8 +200,11 @@ def _claim_image(disk: ClaimDisk, *, readonly: bool) -> PreparedVolume:
     """The whole folder is shown: a link in it then leads to nothing of the host's."""
     inside = f"/disks/disks/volumes/{disk.path.parent.name}"
     binds = [(str(disk.path.parent), inside, readonly)]
-    if disk.base is not None:
-        binds.append((str(disk.base), f"/disks/disks/bases/{disk.base.name}", True))
+    for one in disk.beneath:
+        if one.layer:
+            binds.append((str(one.path.parent), f"/disks/disks/layers/{one.layer}", True))
+        else:
+            binds.append((str(one.path), f"/disks/disks/bases/{one.path.name}", True))
     return PreparedVolume(disk.path, readonly, "", f"{inside}/{disk.path.name}", disk.format, tuple(binds))
 
 
