@@ -59,12 +59,16 @@ _ALWAYS: Final[dict[str, tuple[str, ...]]] = {
 }
 KUBEVIRT_SUBRESOURCES: Final = "subresources.kubevirt.io"
 MACHINE_VERBS: Final = {
-    "virtualmachines": ("portforward", "restart", "start", "stop"),
+    "virtualmachines": ("objectgraph", "portforward", "restart", "start", "stop"),
     "virtualmachineinstances": (
-        "console", "filesystemlist", "freeze", "guestosinfo", "pause", "portforward", "reset", "softreboot", "unfreeze",
-        "unpause", "userlist", "vnc", "vnc/screenshot",
+        "backup", "console", "filesystemlist", "freeze", "guestosinfo", "objectgraph", "pause", "portforward",
+        "redefine-checkpoint", "reset", "sev/fetchcertchain", "sev/injectlaunchsecret", "sev/querylaunchmeasurement",
+        "sev/setupsession", "softreboot", "unfreeze", "unpause", "usbredir", "userlist", "vnc", "vnc/screenshot",
+        "vsock",
     ),
 }  # fmt: skip
+ROOT_VERBS: Final = ("dump-cluster-profiler", "guestfs", "healthz", "start-cluster-profiler", "stop-cluster-profiler",
+                     "version")  # fmt: skip
 _PRIORITY: Final = ("apps", "events.k8s.io", "autoscaling", "batch", "networking.k8s.io", "policy", "storage.k8s.io")
 
 
@@ -113,7 +117,8 @@ def _machine_resources() -> Iterable[Object]:
         for verb in verbs:
             yield {"name": f"{plural}/{verb}", "singularName": "", "namespaced": True, "kind": "VirtualMachineInstance"
                    if plural == "virtualmachineinstances" else "VirtualMachine", "verbs": ["get", "update"]}
-    yield {"name": "version", "singularName": "", "namespaced": False, "kind": "", "verbs": ["get", "list"]}
+    for name in ROOT_VERBS:
+        yield {"name": name, "singularName": "", "namespaced": False, "kind": "", "verbs": ["get", "list"]}
 
 
 def _resource_entries(kind: Kind) -> Iterable[Object]:

@@ -14,7 +14,17 @@ from typing import Final
 from vmpod.api import discovery, openapi
 from vmpod.api.call import Backend, Call
 from vmpod.api.sockets import Tunnel
-from vmpod.api.subresources import machines, namespaces, pods, reviews, scale, serviceaccounts, virtualmachines
+from vmpod.api.subresources import (
+    machines,
+    namespaces,
+    objectgraph,
+    pods,
+    refusals,
+    reviews,
+    scale,
+    serviceaccounts,
+    virtualmachines,
+)
 from vmpod.api.verbs.create import create_object
 from vmpod.api.verbs.delete import delete_collection, delete_object
 from vmpod.api.verbs.get import get_object
@@ -81,14 +91,18 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("PATCH", "replicasets.apps/NAME/scale", scale.patch_scale),
     ("POST", "serviceaccounts/NAME/token", serviceaccounts.token),
     # machines, as virtctl speaks to them
-    ("GET", "/apis/subresources.kubevirt.io/v1/version", machines.version),
-    ("GET", "/apis/subresources.kubevirt.io/v1alpha3/version", machines.version),
-    ("GET", "/apis/subresources.kubevirt.io/v1/healthz", machines.healthz),
-    ("GET", "/apis/subresources.kubevirt.io/v1alpha3/healthz", machines.healthz),
+    *((("GET", f"/apis/subresources.kubevirt.io/{version}/{name}", endpoint)
+       for version in ("v1", "v1alpha3") for name, endpoint in (
+           ("version", machines.version), ("healthz", machines.healthz), ("guestfs", machines.guestfs),
+           ("start-cluster-profiler", refusals.profiler("start profiler")),
+           ("stop-cluster-profiler", refusals.profiler("stop profiler")),
+           ("dump-cluster-profiler", refusals.profiler("dump profiler results")),
+       ))),
     ("PUT", f"{_VM}/start", virtualmachines.start),
     ("PUT", f"{_VM}/stop", virtualmachines.stop),
     ("PUT", f"{_VM}/restart", virtualmachines.restart),
     ("GET", f"{_VM}/portforward", machines.portforward),
+    ("GET", f"{_VM}/objectgraph", objectgraph.of_vm),
     ("PUT", f"{_VMI}/pause", machines.pause),
     ("PUT", f"{_VMI}/unpause", machines.unpause),
     ("PUT", f"{_VMI}/softreboot", machines.softreboot),
@@ -102,6 +116,15 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("GET", f"{_VMI}/vnc", machines.vnc),
     ("GET", f"{_VMI}/vnc/screenshot", machines.screenshot),
     ("GET", f"{_VMI}/portforward", machines.portforward),
+    ("GET", f"{_VMI}/usbredir", machines.usbredir),
+    ("GET", f"{_VMI}/vsock", machines.vsock),
+    ("GET", f"{_VMI}/objectgraph", objectgraph.of_vmi),
+    ("GET", f"{_VMI}/sev/fetchcertchain", refusals.sev),
+    ("GET", f"{_VMI}/sev/querylaunchmeasurement", refusals.sev),
+    ("PUT", f"{_VMI}/sev/setupsession", refusals.sev),
+    ("PUT", f"{_VMI}/sev/injectlaunchsecret", refusals.sev),
+    ("PUT", f"{_VMI}/backup", refusals.backup),
+    ("PUT", f"{_VMI}/redefine-checkpoint", refusals.redefine_checkpoint),
 )  # fmt: skip
 
 _Methods = dict[str, Endpoint]

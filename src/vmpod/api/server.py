@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.web_protocol import RequestHandler
 
 from vmpod.api import representation
@@ -152,11 +152,16 @@ class _Edge:
                 return _plain(error_response(status.bad_request(f"unable to upgrade: {fault.text}")))
             try:
                 await tunnel.run(_WebSocket(response))
+            except ConnectionAbortedError:  # virtctl tells why only when there is no farewell (code 1006)
+                _break_off(request)
             except ConnectionError:
                 pass
             except Exception:
                 _log.exception("%s failed", request.path)
                 await response.close(code=1011)
+            finally:
+                if response.close_code == WSCloseCode.ABNORMAL_CLOSURE:  # a client that hangs takes no more bytes
+                    _break_off(request)
         return response
 
     def _remembered(self) -> _Remembered:
@@ -211,6 +216,11 @@ def _hang_up(request: web.BaseRequest) -> None:
     protocol: RequestHandler = request.protocol
     if protocol.transport is not None:
         protocol.transport.close()
+
+
+def _break_off(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _close(chunks: AsyncIterator[bytes]) -> None:

@@ -122,7 +122,10 @@ async def _plain_out(socket: Socket, duplex: Duplex) -> None:
 
 
 async def pump(inward: Coroutine[Any, Any, None], outward: Coroutine[Any, Any, None], duplex: Duplex) -> None:
-    """Run both directions until the client leaves or the far side ends; then close the stream."""
+    """Run both directions until the client leaves or the far side ends; then close the stream.
+
+    Raises ConnectionAbortedError when the far side broke off, as for a console that another client has taken over.
+    """
     tasks = [asyncio.ensure_future(inward), asyncio.ensure_future(outward)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -137,4 +140,6 @@ async def pump(inward: Coroutine[Any, Any, None], outward: Coroutine[Any, Any, N
 
 
 def _is_hang_up(fault: BaseException) -> bool:
+    if isinstance(fault, ConnectionAbortedError):
+        return False
     return isinstance(fault, (ConnectionError, asyncio.IncompleteReadError))

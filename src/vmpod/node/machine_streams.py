@@ -1,17 +1,16 @@
-"""Byte streams into a machine: serial console (several readers), screen, forwarded ports."""
+"""Byte streams into a machine: serial console, screen, USB ports, forwarded ports."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from vmpod.base.tasks import Tasks
 from vmpod.drivers.qemu import sockets
 from vmpod.node.duplexes import STDIN, STDOUT, ConnectionDuplex
 
-_BACKLOG_BYTES = 1 << 20
 _DATAGRAMS = 1024
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -25,6 +24,20 @@ async def open_socket(path: Path) -> ConnectionDuplex:
 async def open_tcp(host: str, port: int) -> ConnectionDuplex:
     """Connect to a port. Raises OSError (TimeoutError after 5 s)."""
     reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _CONNECT_TIMEOUT_S)
+    return ConnectionDuplex(reader, writer)
+
+
+async def open_vsock(cid: int, port: int) -> ConnectionDuplex:
+    """Connect to a port of a guest by its context id. Raises OSError, also where the host has no vsock."""
+    line = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    try:
+        line.settimeout(_CONNECT_TIMEOUT_S)
+        await asyncio.to_thread(line.connect, (cid, port))
+        line.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=line)
+    except BaseException:
+        line.close()
+        raise
     return ConnectionDuplex(reader, writer)
 
 
@@ -68,95 +81,66 @@ async def open_udp(host: str, port: int) -> Datagrams:
     return peer
 
 
-class Reader:
-    """One reader of a console. One that is too slow loses its oldest output; the guest never waits for it."""
+class Seated:
+    """The one client of a `Seat`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._pieces: deque[bytes] = deque()
-        self._held = 0
-        self._news = asyncio.Event()
-        self._ended = False
-
-    def put(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._held += len(data)
-        while self._held > _BACKLOG_BYTES and len(self._pieces) > 1:
-            self._held -= len(self._pieces.popleft())
-        self._news.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._news.set()
+    def __init__(self, line: ConnectionDuplex, leave: Callable[[Seated], None]) -> None:
+        self._line = line
+        self._leave = leave
+        self._is_displaced = False
 
     async def receive(self) -> tuple[int, bytes] | None:
-        while not self._pieces:
-            if self._ended:
-                return None
-            self._news.clear()
-            await self._news.wait()
-        data = self._pieces.popleft()
-        self._held -= len(data)
-        return STDOUT, data
+        """Raises ConnectionAbortedError once another client has taken the seat."""
+        piece = None if self._is_displaced else await self._line.receive()
+        if self._is_displaced:
+            raise ConnectionAbortedError("another client took over")
+        return piece
 
     async def send(self, channel: int, data: bytes) -> None:
-        if channel == STDIN and data:
-            await self._console.write(data)
+        if data:
+            await self._line.send(channel, data)
+
+    async def displace(self) -> None:
+        """Another client sits here now."""
+        self._is_displaced = True
+        await self._line.close()
 
     async def close(self) -> None:
-        self.end()
-        await self._console.leave(self)
+        self._leave(self)
+        await self._line.close()
 
 
-class Console:
-    """A serial port shared by any number of readers: QEMU itself serves one connection at a time."""
+class Seat:
+    """A socket of a machine that one client at a time has: whoever comes next takes it over, as in KubeVirt.
+
+    Nothing is read ahead. While its client takes nothing, QEMU keeps what comes out and the guest waits, so nothing
+    is lost; a client that hangs is let go by whoever carries its stream, which frees the guest.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._tasks = Tasks()
-        self._readers: list[Reader] = []
-        self._line: ConnectionDuplex | None = None
         self._lock = asyncio.Lock()
+        self._sitting: Seated | None = None
 
-    async def join(self) -> Reader:
-        """One more reader, from now on. Raises OSError when the machine is gone."""
+    @property
+    def is_taken(self) -> bool:
+        """Whether a client sits here."""
+        return self._sitting is not None
+
+    async def take(self) -> Seated:
+        """Sit down, in the place of whoever sat here. Raises OSError when the machine is gone."""
         async with self._lock:
-            if self._line is None:
-                self._line = await open_socket(self._path)
-                self._tasks.start(self._spread(self._line), f"console {self._path}")
-            reader = Reader(self)
-            self._readers.append(reader)
-            return reader
+            before, self._sitting = self._sitting, None
+            if before is not None:
+                await before.displace()
+            self._sitting = Seated(await open_socket(self._path), self._left)
+            return self._sitting
 
-    async def _spread(self, line: ConnectionDuplex) -> None:
-        while (piece := await line.receive()) is not None:
-            for reader in self._readers:
-                reader.put(piece[1])
-        await self._hang_up()
-
-    async def _hang_up(self) -> None:
-        line, self._line = self._line, None
-        for reader in self._readers:
-            reader.end()
-        self._readers.clear()
-        if line is not None:
-            await line.close()
-
-    async def write(self, data: bytes) -> None:
-        """Keys from any of the readers."""
-        if self._line is not None:
-            await self._line.send(STDIN, data)
-
-    async def leave(self, reader: Reader) -> None:
-        """The last one to leave hangs up, so that another engine or tool may take the port."""
-        async with self._lock:
-            if reader in self._readers:
-                self._readers.remove(reader)
-            if not self._readers and self._line is not None:
-                await self._tasks.stop()
-                await self._hang_up()
+    def _left(self, one: Seated) -> None:
+        if self._sitting is one:
+            self._sitting = None
 
     async def close(self) -> None:
-        """End every reader."""
-        await self._tasks.stop()
-        await self._hang_up()
+        """End the client's stream."""
+        if self._sitting is not None:
+            await self._sitting.close()

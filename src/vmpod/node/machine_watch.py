@@ -17,9 +17,10 @@ from vmpod.drivers.qemu.args.channel import AGENT_CHARDEV
 from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
 from vmpod.model.meta import Object, get
 from vmpod.node import machine_files, machine_probes
-from vmpod.node.machine_streams import Console
+from vmpod.node.machine_streams import Seat
 from vmpod.node.status.machine import Guest, Observed, guest_os
 
+_USB_PORTS = 4  # KubeVirt's UsbClientPassthroughMaxNumberOf
 _QUICK_S = 0.03
 _QUICK_TIMES = 200
 _SLOW_S = 0.5
@@ -55,7 +56,9 @@ class Watch:
     def __init__(self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note) -> None:
         self.machine = machine
         self.seen = seen
-        self.console = Console(machine.folder / "serial.sock")
+        self.console = Seat(machine.folder / "serial.sock")
+        self.screen = Seat(machine.folder / "vnc.sock")
+        self.usb = tuple(Seat(machine.folder / f"usbredir{number}.sock") for number in range(_USB_PORTS))
         self._spec: Object = get(vmi, "spec", default={})
         self._is_new = get(vmi, "status", "phase") != "Running"
         self._tell = tell
@@ -80,7 +83,8 @@ class Watch:
     async def stop(self) -> None:
         """Let go of the machine, which runs on."""
         await self._tasks.stop()
-        await self.console.close()
+        for seat in (self.console, self.screen, *self.usb):
+            await seat.close()
         await self._hang_up()
         if self._qmp is not None:
             await self._qmp.close()

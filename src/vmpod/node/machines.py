@@ -31,7 +31,7 @@ from vmpod.model.meta import Object, controller_of, get, name, namespace, uid
 from vmpod.model.selectors import from_map
 from vmpod.node import machine_asks, machine_files
 from vmpod.node.duplexes import ConnectionDuplex
-from vmpod.node.machine_streams import Datagrams, Reader, open_socket, open_tcp, open_udp
+from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
 from vmpod.node.machine_watch import Machine, Watch
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.status import machine as machine_status
@@ -43,7 +43,7 @@ from vmpod.reconcile.actions import Note
 from vmpod.reconcile.events import Recorder
 
 Key = tuple[str, str]
-Stream = ConnectionDuplex | Reader | Datagrams
+Stream = ConnectionDuplex | Seated | Datagrams
 _LAUNCHER = {"kubevirt.io": "virt-launcher"}
 _NOT_RUNNING = "VMI is not running"
 _LAST_LINES = 5
@@ -322,15 +322,20 @@ class Machines:
     # streams ---------------------------------------------------------------------------------------------
 
     async def open(self, ref: Ref, verb: str, params: Mapping[str, Any]) -> Stream:
-        """console, vnc or portforward. Raises ApiError (400 while the machine does not run)."""
+        """console, vnc, usbredir, vsock or portforward. Raises ApiError (400 while the machine does not run)."""
         watch = self._running(ref)
         try:
-            if verb == "console":
-                return await watch.console.join()
-            if verb == "vnc":
-                return await open_socket(watch.machine.folder / "vnc.sock")
-            if verb == "portforward":
-                return await self._open_port(watch, params)
+            match verb:
+                case "console":
+                    return await watch.console.take()
+                case "vnc":
+                    return await _take_screen(watch, preserve=bool(params.get("preserveSession")))
+                case "usbredir":
+                    return await _take_usb(watch)
+                case "vsock":
+                    return await open_vsock(int(params["cid"]), int(params["port"]))
+                case "portforward":
+                    return await self._open_port(watch, params)
         except OSError as error:
             raise status.internal(f"{verb} of {ref.name}: {error or type(error).__name__}") from None
         raise status.bad_request(f"there is no {verb} of a machine")
@@ -370,6 +375,20 @@ def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:
         guest=Guest(connected=conditions.is_true(known, "AgentConnected")),
         ready=conditions.is_true(known, "Ready") if was_running else None,
     )
+
+
+async def _take_screen(watch: Watch, *, preserve: bool) -> Seated:
+    if preserve and watch.screen.is_taken:
+        raise status.unavailable("Active VNC connection. Request denied.")
+    return await watch.screen.take()
+
+
+async def _take_usb(watch: Watch) -> Seated:
+    """The first free of the machine's USB ports for clients; nobody's is taken away."""
+    seat = next((seat for seat in watch.usb if not seat.is_taken), None)
+    if seat is None:
+        raise status.unavailable("All USB devices are in use.")
+    return await seat.take()
 
 
 def _check_ready(vmi: Object, prepared: Mapping[str, PreparedVolume]) -> None:

@@ -30,13 +30,15 @@ _LISTS: Final = {
 }
 
 
-def _machine(call: Call) -> Object:
+def machine_named(call: Call) -> Object:
+    """The VMI that the call names. Raises ApiError 404."""
     call = call.about(VIRTUALMACHINEINSTANCE, call.namespace, call.name)
     machine: Object = orjson.loads(call.current().value)
     return machine
 
 
-def _is_running(machine: Object) -> bool:
+def is_running(machine: Object) -> bool:
+    """Whether its phase is Running."""
     return bool(meta.get(machine, "status", "phase") == "Running")
 
 
@@ -44,7 +46,7 @@ def _has(machine: Object, condition: str) -> bool:
     return conditions.is_true(meta.get(machine, "status", "conditions", default=[]), condition)
 
 
-def _refused(call: Call, why: str) -> status.ApiError:
+def vmi_refused(call: Call, why: str) -> status.ApiError:
     """409; KubeVirt names the resource in the singular."""
     return status.conflict("virtualmachineinstance.kubevirt.io", call.name, why)
 
@@ -52,14 +54,14 @@ def _refused(call: Call, why: str) -> status.ApiError:
 def _check_connectable(call: Call, machine: Object) -> None:
     """virtctl tries again on 400 and on nothing else: a machine that is still coming up answers 400."""
     if meta.get(machine, "status", "phase") == "Failed":
-        raise _refused(call, "VMI is in failed status")
-    if not _is_running(machine):
+        raise vmi_refused(call, "VMI is in failed status")
+    if not is_running(machine):
         raise status.bad_request(NOT_RUNNING)
 
 
 async def console(call: Call) -> Tunnel:
     """GET …/console: the first serial port."""
-    machine = _machine(call)
+    machine = machine_named(call)
     if meta.get(machine, "spec", "domain", "devices", "autoattachSerialConsole") is False:
         raise status.bad_request("No serial consoles are present.")
     return await _connect(call, machine, "console", {})
@@ -67,9 +69,32 @@ async def console(call: Call) -> Tunnel:
 
 async def vnc(call: Call) -> Tunnel:
     """GET …/vnc: RFB."""
-    machine = _machine(call)
+    machine = machine_named(call)
     _check_graphics(machine)
     return await _connect(call, machine, "vnc", {"preserveSession": call.flag("preserveSession")})
+
+
+async def usbredir(call: Call) -> Tunnel:
+    """GET …/usbredir: one of the USB ports that the machine has for clients."""
+    machine = machine_named(call)
+    if meta.get(machine, "spec", "domain", "devices", "clientPassthrough") is None:
+        raise vmi_refused(call, "Not configured with USB Redirection")
+    return await _connect(call, machine, "usbredir", {})
+
+
+async def vsock(call: Call) -> Tunnel:
+    """GET …/vsock?port=N: a port of the guest, past its network."""
+    machine = machine_named(call)
+    if not meta.get(machine, "spec", "domain", "devices", "autoattachVSOCK"):
+        raise status.bad_request("VSOCK is not attached.")
+    port, cid = call.query("port"), meta.get(machine, "status", "VSOCKCID")
+    if not (port.isdecimal() and int(port) < 2**32):
+        raise status.bad_request(f"strconv.ParseUint: parsing {status.quote(port)}: invalid syntax")
+    if call.flag("tls"):
+        raise status.bad_request("vsock with tls=true is not supported here: encrypt inside, or ask with tls=false")
+    if cid is None:
+        raise status.internal("VSOCK CID is nil")
+    return await _connect(call, machine, "vsock", {"cid": int(cid), "port": int(port)})
 
 
 def _check_graphics(machine: Object) -> None:
@@ -85,9 +110,9 @@ async def portforward(call: Call) -> Tunnel:
         raise status.bad_request(f"port {status.quote(port)} is not valid")
     if protocol not in ("tcp", "udp"):
         raise status.bad_request(f"protocol {status.quote(protocol)} is not supported: use tcp or udp")
-    machine = _machine(call)
+    machine = machine_named(call)
     if _has(machine, "Paused"):
-        raise _refused(call, "VMI is paused")
+        raise vmi_refused(call, "VMI is paused")
     return await _connect(call, machine, "portforward", {"port": int(port), "protocol": protocol})
 
 
@@ -102,21 +127,21 @@ def _ref(call: Call) -> StreamRef:
 
 
 def _check_running(call: Call, machine: Object, why: str = VM_NOT_RUNNING) -> None:
-    if not _is_running(machine):
-        raise _refused(call, why)
+    if not is_running(machine):
+        raise vmi_refused(call, why)
 
 
 async def pause(call: Call) -> Response:
     """PUT …/pause."""
-    machine = _machine(call)
+    machine = machine_named(call)
     _check_running(call, machine)
     if meta.get(machine, "spec", "livenessProbe"):
         why = "Pausing VMIs with LivenessProbe is currently not supported"
         raise status.forbidden("virtualmachineinstance.kubevirt.io", call.name, why)
     if _has(machine, "Paused"):
-        raise _refused(call, "VMI is already paused")
+        raise vmi_refused(call, "VMI is already paused")
     if _is_migrating(machine):
-        raise _refused(call, f"Cannot pause VM '{call.name}' because it is currently being migrated")
+        raise vmi_refused(call, f"Cannot pause VM '{call.name}' because it is currently being migrated")
     return await _told(call, "pause")
 
 
@@ -130,29 +155,29 @@ async def unpause(call: Call) -> Response:
     owner = call.store.get(VIRTUALMACHINE.resource, call.namespace, call.name)
     if owner is not None and meta.get(orjson.loads(owner.value), "status", "snapshotInProgress") is not None:
         raise refused(call, "VM snapshot is in progress")
-    machine = _machine(call)
+    machine = machine_named(call)
     _check_running(call, machine, NOT_RUNNING)
     if not _has(machine, "Paused"):
-        raise _refused(call, "VMI is not paused")
+        raise vmi_refused(call, "VMI is not paused")
     return await _told(call, "unpause")
 
 
 async def softreboot(call: Call) -> Response:
     """PUT …/softreboot: ask the guest, by its agent or ACPI."""
-    machine = _machine(call)
+    machine = machine_named(call)
     _check_running(call, machine)
     if _has(machine, "Paused"):
-        raise _refused(call, "VMI is paused")
+        raise vmi_refused(call, "VMI is paused")
     acpi = meta.get(machine, "spec", "domain", "features", "acpi", "enabled", default=True)
     if not acpi and not _has(machine, "AgentConnected"):
-        raise _refused(call, "VMI neither have the agent connected nor the ACPI feature enabled")
+        raise vmi_refused(call, "VMI neither have the agent connected nor the ACPI feature enabled")
     return await _told(call, "softreboot")
 
 
 async def reset(call: Call) -> Response:
     """PUT …/reset: the machine's reset button."""
-    machine = _machine(call)
-    if not _is_running(machine):
+    machine = machine_named(call)
+    if not is_running(machine):
         phase = meta.get(machine, "status", "phase", default="")
         why = f"Unable to connect to VirtualMachineInstance because phase is {phase} instead of Running"
         raise status.bad_request(f"Failed to reset non-running VMI with phase {phase}: {why}")
@@ -161,7 +186,7 @@ async def reset(call: Call) -> Response:
 
 async def freeze(call: Call) -> Response:
     """PUT …/freeze: the guest's agent holds its file systems still, for `unfreezeTimeout` at most."""
-    machine = _machine(call)
+    machine = machine_named(call)
     _check_running(call, machine)
     _check_agent(call, machine)
     return await _told(call, "freeze")
@@ -169,17 +194,17 @@ async def freeze(call: Call) -> Response:
 
 async def unfreeze(call: Call) -> Response:
     """PUT …/unfreeze."""
-    machine = _machine(call)
+    machine = machine_named(call)
     _check_running(call, machine, NOT_RUNNING)
     _check_agent(call, machine)
     return await _told(call, "unfreeze")
 
 
 def _check_agent(call: Call, machine: Object) -> None:
-    if not _is_running(machine):
-        raise _refused(call, NOT_RUNNING)
+    if not is_running(machine):
+        raise vmi_refused(call, NOT_RUNNING)
     if not _has(machine, "AgentConnected"):
-        raise _refused(call, _NO_AGENT)
+        raise vmi_refused(call, _NO_AGENT)
 
 
 async def _told(call: Call, verb: str) -> Response:
@@ -193,7 +218,7 @@ def asked_of_agent(verb: str) -> Callable[[Call], Awaitable[Response]]:
     """GET …/guestosinfo, …/userlist, …/filesystemlist: answered by the guest's agent."""
 
     async def endpoint(call: Call) -> Response:
-        _check_agent(call, _machine(call))
+        _check_agent(call, machine_named(call))
         found = await call.backend.streams.ask(_ref(call), verb, {})
         return body_response(call, {"kind": _LISTS[verb], "apiVersion": "kubevirt.io/v1", **found})
 
@@ -202,7 +227,7 @@ def asked_of_agent(verb: str) -> Callable[[Call], Awaitable[Response]]:
 
 async def screenshot(call: Call) -> Response:
     """GET …/vnc/screenshot: a PNG."""
-    machine = _machine(call)
+    machine = machine_named(call)
     _check_graphics(machine)
     _check_connectable(call, machine)
     found = await call.backend.streams.ask(_ref(call), "screenshot", {"moveCursor": call.flag("moveCursor")})
@@ -214,6 +239,13 @@ async def screenshot(call: Call) -> Response:
 async def version(call: Call) -> Response:
     """GET /apis/subresources.kubevirt.io/VERSION/version: the KubeVirt release whose behaviour we follow."""
     return body_response(call, version_info(call.backend.config.kubevirt_version))
+
+
+async def guestfs(call: Call) -> Response:
+    """GET /apis/subresources.kubevirt.io/VERSION/guestfs: the image with libguestfs that virtctl makes a pod of."""
+    release = call.backend.config.kubevirt_version.partition("+")[0]
+    image = {"registry": "quay.io/kubevirt", "tag": release, "digest": "", "imagePrefix": "", "gsImage": ""}
+    return body_response(call, image)
 
 
 async def healthz(call: Call) -> Response:
