@@ -70,7 +70,12 @@ class Home:
 
     paths: Paths
     settings: Settings
-    node: str
+    nodes: tuple[str, ...]
+
+    @property
+    def node(self) -> str:
+        """The first node; what concerns the whole machine is told in its name."""
+        return self.nodes[0]
 
 
 def main(paths: Paths, settings: Settings) -> None:
@@ -91,7 +96,7 @@ async def _main(paths: Paths, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        async with engine(Home(paths, settings, _node_name())):
+        async with engine(Home(paths, settings, _node_names(settings.nodes))):
             await stop.wait()
             _log.info("stopping")
     finally:
@@ -112,10 +117,10 @@ def _lock(paths: Paths) -> IO[str]:
     return lock
 
 
-def _node_name() -> str:
-    """The host's name as a label can carry it."""
-    name = socket.gethostname().split(".")[0].lower().replace("_", "-").strip("-")
-    return name or "local"
+def _node_names(count: int) -> tuple[str, ...]:
+    """The host's name as a label can carry it, and the same numbered for every further node."""
+    name = socket.gethostname().split(".")[0].lower().replace("_", "-").strip("-") or "local"
+    return (name, *(f"{name}-{number}" for number in range(2, count + 1)))
 
 
 @asynccontextmanager
@@ -130,6 +135,7 @@ async def engine(home: Home) -> AsyncIterator[None]:
         await asyncio.sleep(0)  # the child process that makes them has begun; what takes longest here is the import
         _import_the_api()
         from vmpod.client.client import Client
+        from vmpod.controllers import retired
         from vmpod.controllers.bootstrap import bootstrap
         from vmpod.drivers.net.network import Network
 
@@ -138,6 +144,7 @@ async def engine(home: Home) -> AsyncIterator[None]:
         api = _open_api(home, network, streams, parts)
         client = Client(InProcess(api, ENGINE))
         await bootstrap(client)  # whoever gets an answer may write into a namespace at once
+        await retired.remove(client, home.nodes)
         pki = await certificates
         port = await _serve(home, api, pki, parts)
         proc.write_pid_file(home.paths.engine_pid, Daemon(os.getpid(), proc.start_time(os.getpid()) or 0))
@@ -251,7 +258,7 @@ def _start_controllers(home: Home, client: Client, cache: Cache, network: Networ
 
     config = network.config
     told = ControllerConfig(
-        loadbalancer_cidr=config.loadbalancer_cidr, node_name=home.node, dns_address=config.dns_address,
+        loadbalancer_cidr=config.loadbalancer_cidr, node_names=home.nodes, dns_address=config.dns_address,
         strict_scheduling=home.settings.strict_scheduling, api_port=port, ca_pem=pki.ca.read_text(),
         api_service_address=str(ip_network(config.service_cidr)[1]), version=__version__,
     )  # fmt: skip
@@ -293,7 +300,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     facts = await trials.programs()
     machines = Machines(client, cache, paths, facts, network, podman, volumes, lambda key: late[0].enqueue(key),
                         settled=trials.all)  # fmt: skip
-    agent = Agent(client, cache, podman, network, machines, volumes, paths, facts, home.node,
+    agent = Agent(client, cache, podman, network, machines, volumes, paths, facts, home.nodes,
                   node_labels=home.settings.node_labels, settled=trials.all)  # fmt: skip
     late.append(agent)
     await agent.start()

@@ -48,7 +48,7 @@ from vmpod.testing.objects import condition, deployment, machine, node, node_sta
 if TYPE_CHECKING:
     from tests.conftest import Kubectl
 
-CONFIG = ControllerConfig(loadbalancer_cidr="10.9.0.0/24", node_name="n1", dns_address="10.96.0.10")
+CONFIG = ControllerConfig(loadbalancer_cidr="10.9.0.0/24", node_names=("n1",), dns_address="10.96.0.10")
 _PATIENCE_S = 10.0
 
 

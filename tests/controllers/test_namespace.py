@@ -10,7 +10,7 @@ from vmpod.model import conditions, meta
 from vmpod.model.meta import Object
 from vmpod.testing.world import World
 
-CONFIG = ControllerConfig(loadbalancer_cidr="10.9.0.0/24", node_name="n1", ca_pem="CERTIFICATE")
+CONFIG = ControllerConfig(loadbalancer_cidr="10.9.0.0/24", node_names=("n1",), ca_pem="CERTIFICATE")
 CONTROLLERS = {controller: {"config": CONFIG}, garbage: {}}
 
 

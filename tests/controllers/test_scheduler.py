@@ -9,6 +9,7 @@ import pytest
 from vmpod.controllers import scheduler as controller
 from vmpod.controllers.config import ControllerConfig
 from vmpod.controllers.nodefit import Room, refusals, requests
+from vmpod.controllers.podfit import AFFINITY, ANTI_AFFINITY, EXISTING, SPREAD
 from vmpod.kinds import NODE, POD
 from vmpod.model import conditions, meta
 from vmpod.model.meta import Object
@@ -20,7 +21,7 @@ RULES = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def config(*, strict: bool = False) -> ControllerConfig:
-    return ControllerConfig(loadbalancer_cidr="10.9.0.0/24", node_name="n1", strict_scheduling=strict)
+    return ControllerConfig(loadbalancer_cidr="10.9.0.0/24", node_names=("n1",), strict_scheduling=strict)
 
 
 def scheduled(*nodes: Object, strict: bool = False, **spec: Any) -> World:
@@ -192,3 +193,83 @@ def test_limits_count_where_nothing_is_requested() -> None:
 
 def test_a_node_that_has_not_told_its_room_takes_pods() -> None:
     assert refusals(pod(containers=asks(memory="1Ti")), node(), Room(), ()) == []
+
+
+# several nodes
+
+
+def crowd(*taken: tuple[Object, str], nodes: int = 3, **spec: Any) -> World:
+    """Nodes n1, n2 … with pods on them, and one more pod to place."""
+    world = World()
+    for number in range(1, nodes + 1):
+        world.put(NODE, node(f"n{number}"), node_status())
+    for one, where in taken:
+        one["spec"]["nodeName"] = where
+        world.put(POD, one, {"phase": "Running"})
+    world.put(POD, pod(**spec))
+    world.settle({controller: {"config": config()}})
+    return world
+
+
+def near(app: str = "web", **more: Any) -> Object:
+    return {"labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname", **more}
+
+
+def test_anti_affinity_keeps_apart_where_there_are_several_nodes() -> None:
+    apart = {"podAntiAffinity": {RULES: [near()]}}
+    world = crowd((pod("a"), "n1"), (pod("b"), "n2"), affinity=apart)
+    assert placed(world) == "n3"
+    assert [note.reason for note in world.notes] == ["Scheduled"]
+    full = crowd((pod("a"), "n1"), (pod("b"), "n2"), nodes=2, affinity=apart)
+    assert told(full)[2] == f"0/2 nodes are available: 2 {ANTI_AFFINITY}."
+
+
+def test_a_pod_keeps_away_from_those_that_want_no_company() -> None:
+    lonely = pod("a", affinity={"podAntiAffinity": {RULES: [near()]}})
+    assert placed(crowd((lonely, "n1"), nodes=2)) == "n2"
+    world = crowd((lonely, "n1"), (pod("b", affinity=lonely["spec"]["affinity"]), "n2"), nodes=2)
+    assert told(world)[2] == f"0/2 nodes are available: 2 {EXISTING}."
+
+
+def test_affinity_goes_where_the_others_are() -> None:
+    together = {"podAffinity": {RULES: [near("db")]}}
+    assert placed(crowd((pod("db", "db"), "n2"), affinity=together)) == "n2"
+    assert told(crowd(affinity=together))[2] == f"0/3 nodes are available: 3 {AFFINITY}."
+
+
+def test_the_first_of_a_group_need_not_find_another() -> None:
+    assert placed(crowd(affinity={"podAffinity": {RULES: [near()]}})) == "n1"
+
+
+@pytest.mark.parametrize(
+    ("scope", "fits"), [({}, True), ({"namespaces": ["other"]}, False), ({"namespaceSelector": {}}, False)]
+)
+def test_a_rule_is_about_the_namespaces_that_it_names(scope: Object, fits: bool) -> None:
+    foreign = pod("a")
+    foreign["metadata"]["namespace"] = "other"
+    busy = [(pod(one, "db"), "n2") for one in "bc"]
+    world = crowd((foreign, "n1"), *busy, nodes=2, affinity={"podAntiAffinity": {RULES: [near(**scope)]}})
+    assert (placed(world) == "n1") is fits
+
+
+def test_strict_spreading_is_obeyed() -> None:
+    rule = near(maxSkew=1, whenUnsatisfiable="DoNotSchedule")
+    world = crowd((pod("a"), "n1"), (pod("b"), "n3"), topologySpreadConstraints=[rule])
+    assert placed(world) == "n2"
+    only = {"kubernetes.io/hostname": "n1"}
+    assert placed(crowd((pod("a"), "n1"), nodeSelector=only, topologySpreadConstraints=[rule])) == "n1"
+    unique = near(maxSkew=1, minDomains=3, whenUnsatisfiable="DoNotSchedule")
+    world = crowd((pod("a"), "n1"), (pod("b"), "n2"), nodes=2, topologySpreadConstraints=[unique])
+    assert told(world)[2] == f"0/2 nodes are available: 2 {SPREAD}."
+
+
+def test_nodes_of_one_machine_share_its_room() -> None:
+    world = World()
+    for one in ("n1", "n2"):
+        world.put(NODE, node(one), node_status() | {"nodeInfo": {"machineID": "m"}})
+    big = pod("big", containers=asks(memory="5Gi"))
+    big["spec"]["nodeName"] = "n1"
+    world.put(POD, big, {"phase": "Running"})
+    world.put(POD, pod(containers=asks(memory="5Gi")))
+    world.settle({controller: {"config": config()}})
+    assert told(world)[2] == "0/2 nodes are available: 2 Insufficient memory."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmpod.controllers import served as controller
 from vmpod.controllers.bootstrap import NAMESPACES, STORAGE_CLASS
 from vmpod.controllers.config import ControllerConfig
@@ -13,7 +15,7 @@ from vmpod.testing.objects import node, node_status
 from vmpod.testing.world import World
 
 CONFIG = ControllerConfig(
-    loadbalancer_cidr="10.9.0.0/24", node_name="n1", dns_address="10.96.0.10", api_service_address="10.96.0.1",
+    loadbalancer_cidr="10.9.0.0/24", node_names=("n1",), dns_address="10.96.0.10", api_service_address="10.96.0.1",
     api_port=7443,
 )  # fmt: skip
 CONTROLLERS = {controller: {"config": CONFIG}}
@@ -90,3 +92,13 @@ def test_everything_is_valid_by_the_apis_own_rules() -> None:
     for name in NAMESPACES:
         made = world.put(NAMESPACE, {"metadata": {"name": name}})
         assert NAMESPACE.validate(made, None) == []
+
+
+def test_a_further_node_has_a_handler_of_its_own_and_nothing_else() -> None:
+    world = World()
+    config = replace(CONFIG, node_names=("n1", "n1-2"))
+    for each in config.node_names:
+        world.put(NODE, node(each), node_status())
+    world.settle({controller: {"config": config}})
+    there = [meta.name(pod) for pod in world.list(POD) if meta.get(pod, "spec", "nodeName") == "n1-2"]
+    assert there == ["virt-handler-n1-2"]

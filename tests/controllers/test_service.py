@@ -18,7 +18,7 @@ from vmpod.testing.objects import service
 from vmpod.testing.world import World
 
 POOL = "10.9.0.0/29"
-CONTROLLERS = {controller: {"config": ControllerConfig(loadbalancer_cidr=POOL, node_name="n1")}}
+CONTROLLERS = {controller: {"config": ControllerConfig(loadbalancer_cidr=POOL, node_names=("n1",))}}
 
 
 def balancer(world: World, name: str = "web", **spec: Any) -> str:

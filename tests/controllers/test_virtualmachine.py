@@ -21,7 +21,7 @@ from vmpod.testing.objects import condition, machine, node, node_status
 from vmpod.testing.world import World
 
 KEY = ("default", "orders")
-CONFIG = ControllerConfig(loadbalancer_cidr="10.9.0.0/24", node_name="n1")
+CONFIG = ControllerConfig(loadbalancer_cidr="10.9.0.0/24", node_names=("n1",))
 CONTROLLERS: dict[ModuleType, dict[str, Any]] = {
     virtualmachine: {}, virtualmachineinstance: {}, datavolume: {}, scheduler: {"config": CONFIG}, garbage: {},
 }

@@ -149,7 +149,7 @@ class Place:
         cache = Cache(client, KINDS)
         await cache.start()
         facts = HostFacts(cpus=2, memory_bytes=4 << 30, podman_version="4.3.1")
-        agent = Agent(client, cache, self.podman, self.wires, NoMachines(), self.folders, self.paths, facts, NODE_NAME,
+        agent = Agent(client, cache, self.podman, self.wires, NoMachines(), self.folders, self.paths, facts, [NODE_NAME],
                       node_labels={"zone": "a"})
         self.agents.append(agent)
         self.caches.append(cache)

@@ -20,6 +20,7 @@ class Settings:
     egress: bool = True
     strict_scheduling: bool = False
     node_labels: dict[str, str] = field(default_factory=dict)
+    nodes: int = 1
 
     @classmethod
     def load(cls, paths: Paths) -> Settings:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 class ControllerConfig:
     """The home, as far as controllers need it.
 
-    `loadbalancer_cidr`: the pool of addresses for Services of type LoadBalancer. `strict_scheduling`: a required
-    label that no node carries keeps a pod Pending instead of being relaxed. `dns_address`: the cluster IP of
-    kube-dns. `ca_pem`: certificate of the home's own CA, for kube-root-ca.crt. `api_port`: where the API listens.
-    `api_service_address`: the cluster IP of default/kubernetes, empty for an address drawn by the API.
-    `version`: our own. `kubevirt_version`, `cdi_version`: the releases whose behaviour is followed, told as theirs.
+    `node_names`: the nodes that this machine stands for, the first one first. `loadbalancer_cidr`: the pool of
+    addresses for Services of type LoadBalancer. `strict_scheduling`: a required label that no node carries keeps a
+    pod Pending instead of being relaxed. `dns_address`: the cluster IP of kube-dns. `ca_pem`: certificate of the
+    home's own CA, for kube-root-ca.crt. `api_port`: where the API listens. `api_service_address`: the cluster IP of
+    default/kubernetes, empty for an address drawn by the API. `version`: our own. `kubevirt_version`,
+    `cdi_version`: the releases whose behaviour is followed, told as theirs.
     """
 
     loadbalancer_cidr: str
-    node_name: str
+    node_names: tuple[str, ...]
     strict_scheduling: bool = False
     dns_address: str = ""
     api_service_address: str = ""

@@ -75,7 +75,7 @@ def refusals(pod: Object, node: Object, used: Room, relaxed: Collection[str]) ->
     for taint in get(node, "spec", "taints", default=()):
         if taint.get("effect") in _UNFIT_TAINTS and not _is_tolerated(pod, taint):
             return [f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"]
-    if not _matches_labels(pod, node, relaxed):
+    if not matches_labels(pod, node, relaxed):
         return [_AFFINITY]
     return list(_lacking(requests(pod), used, allocatable(node)))
 
@@ -97,7 +97,8 @@ def _tolerates(toleration: Object, taint: Mapping[str, Any]) -> bool:
     return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
-def _matches_labels(pod: Object, node: Object, relaxed: Collection[str]) -> bool:
+def matches_labels(pod: Object, node: Object, relaxed: Collection[str]) -> bool:
+    """Whether a node has the labels that the pod's selector and required node affinity ask for."""
     marks = labels(node)
     wanted = get(pod, "spec", "nodeSelector", default={})
     if any(marks.get(key) != value for key, value in wanted.items() if key not in relaxed):

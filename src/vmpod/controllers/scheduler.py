@@ -2,6 +2,7 @@
 
 A required label whose key no node carries cannot be meant for these nodes (`nested: "true"` picks a node pool of
 some cloud): it is relaxed, loudly, unless scheduling is strict. A known key with another value is obeyed.
+Nodes that are the same machine share its room. Rules that spread pods are obeyed where there are several nodes.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vmpod.client.cache import Cache
-from vmpod.controllers import pods
+from vmpod.controllers import podfit, pods
 from vmpod.controllers.config import ControllerConfig
-from vmpod.controllers.nodefit import Room, allocatable, refusals, requests, required_keys
+from vmpod.controllers.nodefit import Room, allocatable, matches_labels, refusals, requests, required_keys
 from vmpod.controllers.served import is_served
-from vmpod.kinds import NODE, POD
+from vmpod.kinds import NAMESPACE, NODE, POD
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get, is_deleting, labels, name, namespace
 from vmpod.reconcile.actions import Action, Note, Patch, Plan
@@ -39,11 +40,12 @@ WATCHES = (own(POD), Watch(NODE, found=_waiting))
 
 @dataclass(frozen=True)
 class Seen:
-    """A pod to place, the nodes, and what is used on each."""
+    """A pod to place, the nodes, and what is used on each; `placed` only where there are several."""
 
     pod: Object
     nodes: tuple[Object, ...]
     used: Mapping[str, Room]
+    placed: podfit.Placed
     is_strict: bool
     now: datetime
 
@@ -57,7 +59,16 @@ def gather(key: Key, cache: Cache, now: datetime, config: ControllerConfig) -> S
         node = get(one, "spec", "nodeName", default="")
         if node and not pods.is_terminal(one) and not is_served(one):
             used[node] = used.get(node, Room()) + requests(one)
-    return Seen(pod, tuple(cache.list(NODE)), used, config.strict_scheduling, now)
+    nodes = tuple(cache.list(NODE))
+    placed = _placed(nodes, cache) if len(nodes) > 1 else podfit.Placed()
+    return Seen(pod, nodes, used, placed, config.strict_scheduling, now)
+
+
+def _placed(nodes: tuple[Object, ...], cache: Cache) -> podfit.Placed:
+    by_name = {name(node): node for node in nodes}
+    bound = [(one, get(one, "spec", "nodeName")) for one in cache.list(POD) if pods.is_active(one)]
+    found = [(one, by_name[where]) for one, where in bound if where in by_name and not is_served(one)]
+    return podfit.Placed(found, {name(one): labels(one) for one in cache.list(NAMESPACE)})
 
 
 def _is_unplaced(pod: Object) -> bool:
@@ -77,9 +88,34 @@ def relaxed_keys(seen: Seen) -> list[str]:
 
 def plan(seen: Seen) -> Plan:
     relaxed = relaxed_keys(seen)
-    against = {name(node): refusals(seen.pod, node, _used(seen, node), relaxed) for node in seen.nodes}
+    against = {name(node): _against(seen, node, relaxed) for node in seen.nodes}
     fitting = [node for node in seen.nodes if not against[name(node)]]
     return _bind(seen, min(fitting, key=lambda node: _load(seen, node)), relaxed) if fitting else _refuse(seen, against)
+
+
+def _against(seen: Seen, node: Object, relaxed: list[str]) -> list[str]:
+    """Why the pod cannot run on a node, by kube-scheduler's order of filters."""
+    found = refusals(seen.pod, node, _taken(seen, node), relaxed)
+    if found or not _spreads(seen):
+        return found
+    eligible = [one for one in seen.nodes if matches_labels(seen.pod, one, relaxed)]
+    return podfit.refusals(seen.pod, node, seen.placed, eligible)
+
+
+def _spreads(seen: Seen) -> bool:
+    return len(seen.nodes) > 1
+
+
+def _taken(seen: Seen, node: Object) -> Room:
+    """What is used of the machine that a node is: several nodes may be one machine, each counts its own pods."""
+    machine, own = _machine(node), _used(seen, node)
+    same = [one for one in seen.nodes if machine and _machine(one) == machine] or [node]
+    total = sum((_used(seen, one) for one in same), Room())
+    return Room(total.cpu_milli, total.memory_bytes, own.pods)
+
+
+def _machine(node: Object) -> str:
+    return str(get(node, "status", "nodeInfo", "machineID", default=""))
 
 
 def _used(seen: Seen, node: Object) -> Room:
@@ -102,8 +138,8 @@ def _bind(seen: Seen, node: Object, relaxed: list[str]) -> Plan:
         text = f"no node carries the label {keys}: not required here (vmpod engine start --strict-scheduling obeys it)"
         found = conditions.set_condition(found, RELAXED, True, "NodeSelectorRelaxed", text, seen.now)
         events.append(Note("Warning", "NodeSelectorRelaxed", text, pod))
-    if left := _left_out(pod):
-        text = f"{', '.join(left)} has no effect on the nodes of one machine"
+    if not _spreads(seen) and (left := _left_out(pod)):
+        text = f"{', '.join(left)} has no effect on a single node (vmpod engine start --nodes 3 gives several)"
         events.append(Note("Warning", "AffinityRelaxed", text, pod))
     events.append(Note("Normal", "Scheduled", f"Successfully assigned {namespace(pod)}/{name(pod)} to {where}", pod))
     actions: tuple[Action, ...] = (
@@ -113,7 +149,7 @@ def _bind(seen: Seen, node: Object, relaxed: list[str]) -> Plan:
 
 
 def _left_out(pod: Object) -> list[str]:
-    """Fields with required rules that spread pods over nodes, which one machine cannot."""
+    """Fields with required rules that spread pods over nodes, which one node cannot."""
     rules = "requiredDuringSchedulingIgnoredDuringExecution"
     named = [f"spec.affinity.{key}" for key in _ONE_NODE_FIELDS if get(pod, "spec", "affinity", key, rules)]
     spread = get(pod, "spec", "topologySpreadConstraints", default=())

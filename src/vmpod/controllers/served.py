@@ -90,9 +90,9 @@ WATCHES = (
 
 def gather(key: Key, cache: Cache, now: datetime, config: ControllerConfig) -> Seen | None:
     node = cache.get(NODE, *key)
-    if node is None or name(node) != config.node_name:
+    if node is None or name(node) not in config.node_names:
         return None
-    wanted = desired(node, config)
+    wanted = desired(node, config) if name(node) == config.node_names[0] else _of_further_node(node, config)
     return Seen(tuple((one, cache.get(one.kind, namespace(one.obj), name(one.obj))) for one in wanted))
 
 
@@ -124,25 +124,33 @@ def _settled(status: Object, found: Object) -> Object:
 
 
 def desired(node: Object, config: ControllerConfig) -> list[Wanted]:
-    """Everything that stands for the engine of one node."""
-    addresses = get(node, "status", "addresses", default=())
-    ip = next((str(one["address"]) for one in addresses if one.get("type") == "InternalIP"), "")
-    pods = [_pod(one, config, config.dns_address if one.name == "dns" else ip) for one in _COMPONENTS]
+    """Everything that stands for the engine, on its first node."""
+    ip = _address(node)
+    pods = [_pod(one, name(node), config, config.dns_address if one.name == "dns" else ip) for one in _COMPONENTS]
     return [*pods, *_services(config), *_singletons(config)]
 
 
-def _pod(part: Component, config: ControllerConfig, ip: str) -> Wanted:
+def _of_further_node(node: Object, config: ControllerConfig) -> list[Wanted]:
+    return [_pod(one, name(node), config, _address(node)) for one in _COMPONENTS if one.name == "virt-handler"]
+
+
+def _address(node: Object) -> str:
+    addresses = get(node, "status", "addresses", default=())
+    return next((str(one["address"]) for one in addresses if one.get("type") == "InternalIP"), "")
+
+
+def _pod(part: Component, node: str, config: ControllerConfig, ip: str) -> Wanted:
     image = f"vmpod/{part.name}:{config.version or 'latest'}"
     ports = [{"name": "dns", "containerPort": 53, "protocol": "UDP"}] if part.name == "dns" else [
         {"name": "https", "containerPort": config.api_port, "protocol": "TCP"}]
     made = {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": f"{part.name}-{config.node_name}" if part.per_node else part.name, "namespace": part.namespace,
+            "name": f"{part.name}-{node}" if part.per_node else part.name, "namespace": part.namespace,
             "labels": dict(part.labels), "annotations": dict(_POD_MARK),
         },
         "spec": {
-            "nodeName": config.node_name, "hostNetwork": True, "automountServiceAccountToken": False,
+            "nodeName": node, "hostNetwork": True, "automountServiceAccountToken": False,
             "containers": [{"name": part.name, "image": image, "ports": ports}],
             "tolerations": [{"operator": "Exists"}],
         },

@@ -1,9 +1,9 @@
-"""The node agent: registers this machine and brings every pod bound to it to what its object says."""
+"""The node agent: registers this machine's nodes and brings every pod bound to them to what its object says."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from vmpod.model.meta import Object
 from vmpod.node import adopt, pods
 from vmpod.node.actions import NodePlan
 from vmpod.node.endings import Endings
-from vmpod.node.heartbeat import Heartbeat
+from vmpod.node.heartbeat import Heartbeat, roles
 from vmpod.node.memory import Memories
 from vmpod.node.notices import Notices
 from vmpod.node.observed import Observed
@@ -45,7 +45,10 @@ _log = log.get("node")
 
 
 class Agent:
-    """One node. The cache must hold Pod, Node, ConfigMap, Secret, Service, ServiceAccount and VMI, and be started."""
+    """All nodes of this machine, which share podman, network and volumes.
+
+    The cache must hold Pod, Node, ConfigMap, Secret, Service, ServiceAccount and VMI, and be started.
+    """
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class Agent:
         volumes: VolumeStore,
         paths: Paths,
         facts: HostFacts,
-        node_name: str,
+        node_names: Sequence[str],
         *,
         host_ip: str = "",
         node_labels: Mapping[str, str] | None = None,
@@ -67,12 +70,12 @@ class Agent:
         self.clock = clock or SystemClock()
         self.cache = cache
         self.podman = podman
-        self.node_name = node_name
+        self.node_names = tuple(node_names)
         self.host_ip = host_ip or network.config.gateway
         self._network = network
         self._paths = paths
         self._volumes = volumes
-        recorder = Recorder(client, "kubelet", node_name, self.clock)
+        recorder = Recorder(client, "kubelet", self.node_names[0], self.clock)
         self.memories = Memories()
         self.notices = Notices(recorder)
         self.observed = Observed(podman, self._container_changed)
@@ -83,17 +86,18 @@ class Agent:
             client=client, cache=cache, podman=podman, network=network, machines=machines, volumes=volumes,
             observed=self.observed, memories=self.memories, notices=self.notices, pulls=self._pulls,
             probes=self._probes, endings=self._endings, paths=paths, facts=facts, clock=self.clock,
-            node_name=node_name, host_ip=self.host_ip,
+            host_ip=self.host_ip,
         )  # fmt: skip
         self._work = Work(tools, self.look_at)
         self._loop: Loop[Seen, NodePlan] = Loop(
             "pods", POD, (Watch(POD, self._own), Watch(VIRTUALMACHINEINSTANCE, found=self._launchers)),
             self.gather, pods.plan, status, self._work.apply, cache, client, recorder, self.clock, workers=8,
         )  # fmt: skip
-        self._heartbeat = Heartbeat(
-            client, paths, facts, self.clock, node_name=node_name, host_ip=self.host_ip, labels=node_labels or {},
-            settled=settled,
-        )  # fmt: skip
+        self._heartbeats = [
+            Heartbeat(client, paths, facts, self.clock, node_name=name, host_ip=self.host_ip,
+                      labels=roles(number) | dict(node_labels or {}), settled=settled)
+            for number, name in enumerate(self.node_names)
+        ]  # fmt: skip
         self._tasks = Tasks()
 
     # --- life -------------------------------------------------------------------------------------------
@@ -104,7 +108,7 @@ class Agent:
         Raises ApiError when the node cannot be registered, Problem when podman does not answer.
         """
         self.notices.start()
-        await asyncio.gather(self._heartbeat.start(), self.observed.start())
+        await asyncio.gather(*(one.start() for one in self._heartbeats), self.observed.start())
         adopt.recognize(self.observed, self.memories)
         await adopt.repair_network(self.cache, self._network, self.is_ours)
         self.cache.subscribe(CONFIGMAP, self._config_changed)
@@ -123,7 +127,7 @@ class Agent:
         await self._pulls.stop()
         await self._probes.stop_all()
         await self.observed.stop()
-        await self._heartbeat.stop()
+        await asyncio.gather(*(one.stop() for one in self._heartbeats))
         await self.notices.stop()
 
     def enqueue(self, key: Key) -> None:
@@ -154,8 +158,8 @@ class Agent:
     # --- what concerns this node ------------------------------------------------------------------------
 
     def is_ours(self, pod: Object) -> bool:
-        """Whether the pod is bound to this node and is one to run."""
-        if meta.get(pod, "spec", "nodeName") != self.node_name:
+        """Whether the pod is bound to a node of ours and is one to run."""
+        if meta.get(pod, "spec", "nodeName") not in self.node_names:
             return False
         return SERVED_BY not in meta.annotations(pod)
 

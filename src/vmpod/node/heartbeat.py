@@ -1,4 +1,4 @@
-"""This machine as a Node object, and the Lease that says it is alive."""
+"""A node of this machine as a Node object, and the Lease that says it is alive."""
 
 from __future__ import annotations
 
@@ -129,8 +129,13 @@ def node_labels(name: str, facts: HostFacts) -> dict[str, str]:
     return {
         "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": arch,
         "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": arch,
-        "node-role.kubernetes.io/control-plane": "", "kubevirt.io/schedulable": "true",
+        "kubevirt.io/schedulable": "true",
     }  # fmt: skip
+
+
+def roles(number: int) -> dict[str, str]:
+    """The role label of the first node, which the API is told to run on; further ones only work."""
+    return {"node-role.kubernetes.io/control-plane": ""} if number == 0 else {}
 
 
 def node_status(node: Object, facts: HostFacts, name: str, host_ip: str, disk_bytes: int, now: datetime) -> Object:

@@ -131,7 +131,6 @@ class Tools:
     paths: Paths
     facts: HostFacts
     clock: Clock
-    node_name: str
     host_ip: str
 
 
@@ -302,7 +301,8 @@ class Work:
         return Sources(
             configmap=lambda name: cache.get(CONFIGMAP, where, name),
             secret=lambda name: cache.get(SECRET, where, name),
-            services=tuple(cache.list(SERVICE, where)), node_name=self._t.node_name, host_ip=self._t.host_ip,
+            services=tuple(cache.list(SERVICE, where)), host_ip=self._t.host_ip,
+            node_name=str(meta.get(pod, "spec", "nodeName", default="")),
             pod_ip=self._ip(pod), cpus=self._t.facts.cpus, memory_bytes=self._t.facts.memory_bytes,
             image_env=image.env,
         )  # fmt: skip
