@@ -128,6 +128,10 @@ class Paths:
     def podman_pid(self) -> Path:
         return self.run / "podman.pid"
 
+    @property
+    def device_nodes(self) -> Path:
+        return self.run / "devices"
+
     def create(self) -> None:
         """Make the folders of the home. Nobody but its owner enters it: containers and QEMU see what is bound for
         them in mount namespaces of their own, and need no way through it."""

@@ -14,7 +14,7 @@ import orjson
 
 from vmpod.base.paths import Paths
 from vmpod.drivers.podman import container as containers_
-from vmpod.drivers.podman import images, logs, monitors, service, session
+from vmpod.drivers.podman import images, logs, monitors, nodes, service, session
 from vmpod.drivers.podman.container import Container
 from vmpod.drivers.podman.images import Auth, Image
 from vmpod.drivers.podman.logs import Wanted
@@ -81,7 +81,7 @@ class Podman:
 
     async def create(self, spec: ContainerSpec) -> str:
         """Make a container; the id. One of the same name that is already there is that container."""
-        said = body(spec, runtime=self.runtime)
+        said = body(spec, runtime=self.runtime, node_of=lambda device: nodes.offered(device, self._paths.device_nodes))
         said["labels"] = {containers_.HOME: self._paths.id, **said["labels"]}
         try:
             what = f"create the container {spec.name}"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
-import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +92,14 @@ class ContainerSpec:
     oom_score_adj: int | None = None
 
 
-def body(spec: ContainerSpec, *, runtime: str = "") -> dict[str, Any]:
+def host_path(device: Device) -> str:
+    """The host's own node, with the mode that it has there."""
+    return device.path
+
+
+def body(
+    spec: ContainerSpec, *, runtime: str = "", node_of: Callable[[Device], str] = host_path
+) -> dict[str, Any]:
     """The JSON of POST /libpod/containers/create (libpod's SpecGenerator, podman 4.3).
 
     Everything that a containers.conf of the user could change for us is said: proxy variables of the
@@ -122,6 +127,8 @@ def body(spec: ContainerSpec, *, runtime: str = "") -> dict[str, Any]:
         "terminal": spec.tty,
     }
     said |= _source(spec) | _program(spec) | _security(spec) | _namespaces(spec)
+    if spec.devices:
+        said["devices"] = [{"path": node_of(device)} for device in spec.devices]
     if runtime:
         said["oci_runtime"] = runtime
     return said
@@ -160,8 +167,6 @@ def _security(spec: ContainerSpec) -> dict[str, Any]:
         said["sysctl"] = dict(spec.sysctls)
     if spec.oom_score_adj is not None:
         said["oom_score_adj"] = spec.oom_score_adj
-    if spec.devices:
-        said["devices"] = [_device(device) for device in spec.devices]
     return said
 
 
@@ -194,18 +199,6 @@ def _mount(mount: Mount) -> dict[str, Any]:
     return {
         "type": "bind", "source": mount.source, "destination": mount.target,
         "options": ["rbind", access, mount.propagation, *mount.options],
-    }
-
-
-def _device(device: Device) -> dict[str, Any]:
-    """A node with a mode of our own needs its numbers too, or libpod takes 0:0."""
-    if not device.mode:
-        return {"path": device.path}
-    found = os.stat(device.path)
-    kind = "b" if stat.S_ISBLK(found.st_mode) else "c"
-    return {
-        "path": device.path, "type": kind, "major": os.major(found.st_rdev), "minor": os.minor(found.st_rdev),
-        "fileMode": device.mode, "uid": 0, "gid": 0,
     }
 
 
