@@ -252,6 +252,34 @@ def test_instance_is_immutable() -> None:
         "spec: Forbidden: update of VMI object is restricted"]
 
 
+PLUGGED: Object = {"name": "more", "persistentVolumeClaim": {"claimName": "more", "hotpluggable": True}}
+FIXED: Object = {"name": "more", "persistentVolumeClaim": {"claimName": "more"}}
+OTHER: Object = {"name": "more", "persistentVolumeClaim": {"claimName": "other", "hotpluggable": True}}
+
+
+def having(*volumes: Object) -> Object:
+    """An instance with a root disk and these volumes."""
+    root = {"name": "root", "containerDisk": {"image": "a"}}
+    obj = vmi(volumes=[root, *volumes])
+    obj["spec"]["domain"]["devices"]["disks"] = [{"name": one["name"], "disk": {"bus": "scsi"}} for one in (root, *volumes)]
+    return obj
+
+
+@pytest.mark.parametrize(("old", "new", "allowed"), [
+    ((), (PLUGGED,), True), ((PLUGGED,), (), True), ((PLUGGED,), (OTHER,), True),
+    ((), (FIXED,), False), ((FIXED,), (), False), ((FIXED,), (PLUGGED,), False), ((PLUGGED,), (FIXED,), False),
+    ((FIXED,), (OTHER,), False),
+])  # fmt: skip
+def test_only_hotpluggable_volumes_come_and_go(old: tuple[Object, ...], new: tuple[Object, ...], allowed: bool) -> None:
+    told = [] if allowed else ["spec: Forbidden: update of VMI object is restricted"]
+    assert faults(VIRTUALMACHINEINSTANCE, having(*new), having(*old)) == told
+
+
+def test_what_is_plugged_in_is_judged() -> None:
+    twice = faults(VIRTUALMACHINEINSTANCE, having(PLUGGED, PLUGGED), having())
+    assert twice, "two volumes of one name"
+
+
 def test_no_warnings_about_what_is_acted_on() -> None:
     assert VIRTUALMACHINE.warnings(VIRTUALMACHINE.default(vm())) == []
     assert VIRTUALMACHINEINSTANCE.warnings(VIRTUALMACHINEINSTANCE.default(vmi())) == []

@@ -49,4 +49,8 @@ def test_of_two_that_wait_for_each_other_exactly_one_goes_on() -> None:
 
 
 def test_another_claim_is_nobodys_business() -> None:
-    assert blocked(CLAIM, CLAIM, launcher("b", at=1, claim="other")) == ""
+    assert blocked(CLAIM, {"persistentVolumeClaim": {"claimName": "other"}}, launcher("b", at=1, claim="other")) == ""
+
+
+def test_a_claim_that_was_plugged_in_later_is_in_use() -> None:
+    assert blocked(CLAIM, CLAIM, launcher("b", at=1, claim="other")) == "b"

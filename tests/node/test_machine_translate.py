@@ -62,6 +62,7 @@ def test_small_machine() -> None:
     assert translate(vmi()) == qemu.MachineSpec(
         "default_vm1", "133bf63e-9459-5126-9b21-b56e9b3d17b3", 1 << 30, accelerator="kvm",
         disks=(qemu.Disk("root", "/disks/root", boot_index=1),), nics=(qemu.Nic("default", "tap0", "02:00:00:00:00:01"),),
+        hotplug=True,
     )  # fmt: skip
 
 

@@ -25,8 +25,10 @@ from vmpod.kinds import CONFIGMAP, EVENT, POD, SECRET, VIRTUALMACHINEINSTANCE
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get
 from vmpod.model.status import ApiError
+from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.machines import Machines
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.volumes import Volumes
 from vmpod.testing.api import FakeApi
 from vmpod.testing.guest import GREETING, write_disk
 
@@ -56,7 +58,8 @@ class World:
     async def begin(self) -> None:
         self.cache = Cache(self.client, KINDS)
         await self.cache.start()
-        self.machines = Machines(self.client, self.cache, self.paths, self.facts, self.network, self.podman, None,
+        volumes = Volumes(self.cache, self.paths, ContainerDisks(self.paths, self.podman, self.cache))
+        self.machines = Machines(self.client, self.cache, self.paths, self.facts, self.network, self.podman, volumes,
                                  self.queue.append)
         await self.machines.start()
 

@@ -24,6 +24,7 @@ from vmpod.api.subresources import (
     scale,
     serviceaccounts,
     virtualmachines,
+    volumes,
 )
 from vmpod.api.verbs.create import create_object
 from vmpod.api.verbs.delete import delete_collection, delete_object
@@ -101,8 +102,12 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("PUT", f"{_VM}/start", virtualmachines.start),
     ("PUT", f"{_VM}/stop", virtualmachines.stop),
     ("PUT", f"{_VM}/restart", virtualmachines.restart),
+    ("PUT", f"{_VM}/addvolume", volumes.add_to_vm),
+    ("PUT", f"{_VM}/removevolume", volumes.remove_from_vm),
     ("GET", f"{_VM}/portforward", machines.portforward),
     ("GET", f"{_VM}/objectgraph", objectgraph.of_vm),
+    ("PUT", f"{_VMI}/addvolume", volumes.add_to_vmi),
+    ("PUT", f"{_VMI}/removevolume", volumes.remove_from_vmi),
     ("PUT", f"{_VMI}/pause", machines.pause),
     ("PUT", f"{_VMI}/unpause", machines.unpause),
     ("PUT", f"{_VMI}/softreboot", machines.softreboot),

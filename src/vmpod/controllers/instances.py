@@ -8,8 +8,10 @@ from copy import deepcopy
 from vmpod.controllers import runstrategy
 from vmpod.controllers.children import INSTANCE_FINALIZER, child_metadata, suffix
 from vmpod.kinds import VIRTUALMACHINEINSTANCE
-from vmpod.model.meta import Object, get, name, uid
+from vmpod.kinds.parts.hotplug import hotpluggable, steady, with_hotplugged
+from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
+from vmpod.reconcile.actions import Patch
 
 GENERATION = "kubevirt.io/vm-generation"
 _TEMPLATE_HASH = "vmpod.io/template-hash"
@@ -34,7 +36,22 @@ def instance_of(vm: Object) -> Object:
 
 
 def _template_hash(vm: Object) -> str:
-    return suffix(get(vm, "spec", "template", "spec", default={}), length=12)
+    """Of all that only a restart brings into effect: volumes that may come and go are plugged into what runs."""
+    return suffix(steady(get(vm, "spec", "template", "spec", default={})), length=12)
+
+
+def hotplug_patch(vm: Object, vmi: Object) -> Patch | None:
+    """Gives the instance those hotpluggable volumes that its machine's template has; None when it has them."""
+    template, spec = get(vm, "spec", "template", "spec", default={}), vmi.get("spec") or {}
+    if get(vmi, "status", "phase") != "Running" or _volumes_of(template) == _volumes_of(spec):
+        return None
+    fresh = with_hotplugged(spec, template)
+    change = {"volumes": fresh["volumes"], "domain": {"devices": {"disks": fresh["domain"]["devices"]["disks"]}}}
+    return Patch(VIRTUALMACHINEINSTANCE, namespace(vmi), name(vmi), {"spec": change})
+
+
+def _volumes_of(spec: Object) -> Object:
+    return dict(hotpluggable(spec))
 
 
 def needs_restart(vm: Object, vmi: Object) -> bool:

@@ -18,7 +18,7 @@ from vmpod.controllers.children import (
     with_finalizer,
     without_finalizers,
 )
-from vmpod.controllers.instances import GENERATION, instance_of, needs_restart
+from vmpod.controllers.instances import GENERATION, hotplug_patch, instance_of, needs_restart
 from vmpod.controllers.launcher import claim_name
 from vmpod.controllers.printablestatus import DATAVOLUME_ERROR, View, is_volume_ready, printable_status
 from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
@@ -120,6 +120,8 @@ def _plan_instance(seen: Seen) -> Plan:
         return _stop(seen, seen.vmi)
     if decision.start:
         return _start(seen)
+    if seen.vmi is not None and (plug := hotplug_patch(seen.vm, seen.vmi)) is not None:
+        return Plan((plug,))
     if seen.vmi is not None and get(seen.vm, "status", "startFailure"):
         left = runstrategy.STEADY_S - runstrategy.running_for_s(seen.vmi, seen.now)
         return Plan(again_in=max(left, 0.1) if get(seen.vmi, "status", "phase") == "Running" else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmpod.kinds.kind import Kind, all_of
 from vmpod.kinds.parts.cells import cell, condition_status
+from vmpod.kinds.parts.hotplug import steady
 from vmpod.kinds.parts.machine_defaults import default_machine
 from vmpod.kinds.parts.machine_rules import machine_errors
 from vmpod.kinds.parts.machine_support import machine_warnings
@@ -41,7 +42,16 @@ def _rules(new: Object, old: Object | None) -> list[FieldError]:
     spec = mapping(new.get("spec"))
     if old is None:
         return list(machine_errors(spec, "spec"))
-    return [] if spec == mapping(old.get("spec")) else [refused("spec", IMMUTABLE)]
+    return _change_errors(spec, mapping(old.get("spec")))
+
+
+def _change_errors(new: Object, old: Object) -> list[FieldError]:
+    """Only volumes that may come and go may change."""
+    if new == old:
+        return []
+    if steady(new) != steady(old):
+        return [refused("spec", IMMUTABLE)]
+    return list(machine_errors(new, "spec"))
 
 
 def _address_cell(obj: Object) -> str | None:

@@ -19,8 +19,17 @@ from vmpod.client.client import Client
 from vmpod.drivers.disks import overlay
 from vmpod.drivers.disks.fetch import Access
 from vmpod.drivers.disks.importer import no_room
-from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, SECRET, STORAGECLASS
+from vmpod.kinds import (
+    CONFIGMAP,
+    PERSISTENTVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    SECRET,
+    STORAGECLASS,
+    VIRTUALMACHINEINSTANCE,
+)
 from vmpod.kinds.kind import Kind
+from vmpod.kinds.parts.hotplug import hotpluggable, source_name
 from vmpod.model import meta, quantity
 from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
 from vmpod.model.status import ApiError
@@ -55,6 +64,7 @@ class Claims:
         watches = (
             own(PERSISTENTVOLUMECLAIM),
             Watch(POD, _claims_of),
+            Watch(VIRTUALMACHINEINSTANCE, _plugged_claims_of),
             Watch(PERSISTENTVOLUME, lambda volume: [_claim_key(volume)]),
         )
         self.loop: Loop[Seen, ClaimPlan] = Loop(
@@ -87,6 +97,8 @@ class Claims:
         named = get(claim, "spec", "volumeName") or claims.volume_name(claim)
         users = tuple(name(pod) for pod in cache.list(POD, key[0])
                       if key in _claims_of(pod) and get(pod, "status", "phase") not in _ENDED)  # fmt: skip
+        users += tuple(name(vmi) for vmi in cache.list(VIRTUALMACHINEINSTANCE, key[0])
+                       if key in _plugged_claims_of(vmi))  # fmt: skip
         return Seen(claim, cache.get(PERSISTENTVOLUME, "", named), tuple(cache.list(STORAGECLASS)), users,
                     uid(claim) in self._importing, self._node)  # fmt: skip
 
@@ -256,6 +268,16 @@ class Claims:
             if error.reason != "NotFound":
                 raise
         return None
+
+
+def _plugged_claims_of(vmi: Object) -> list[Key]:
+    """The claims that a machine has or had plugged in: its launcher may have been made without them."""
+    if get(vmi, "status", "phase") in _ENDED:
+        return []
+    rows = get(vmi, "status", "volumeStatus", default=())
+    held = [get(row, "persistentVolumeClaimInfo", "claimName") for row in rows if "hotplugVolume" in row]
+    wanted = [source_name(one) for one in hotpluggable(vmi.get("spec") or {}).values()]
+    return [(namespace(vmi), str(one)) for one in {*held, *wanted} if one]
 
 
 def _claims_of(pod: Object) -> list[Key]:

@@ -22,9 +22,11 @@ def blocked_by(
     """
     mine = instance_of(pod)
     for other in launchers:
-        if uid(other) == uid(pod) or get(other, "status", "phase") in _ENDED or claim not in _claims(other):
+        if uid(other) == uid(pod) or get(other, "status", "phase") in _ENDED:
             continue
         theirs = instance_of(other)
+        if claim not in _claims(other) and not _writes_plugged(theirs, claim):
+            continue
         if (_writes(mine, claim) or _writes(theirs, claim)) and _is_first(other, pod):
             return name(theirs) if theirs is not None else name(other)
     return ""
@@ -33,6 +35,11 @@ def blocked_by(
 def _claims(launcher: Object) -> list[str]:
     return [str(get(volume, "persistentVolumeClaim", "claimName", default=""))
             for volume in get(launcher, "spec", "volumes", default=())]  # fmt: skip
+
+
+def _writes_plugged(vmi: Object | None, claim: str) -> bool:
+    """Whether it was plugged in later: the launcher was made without it."""
+    return vmi is not None and _writes(vmi, claim)
 
 
 def _is_first(other: Object, pod: Object) -> bool:

@@ -24,12 +24,14 @@ from vmpod.drivers.podman import container as labels_
 from vmpod.drivers.podman.client import Podman
 from vmpod.drivers.podman.logs import Wanted
 from vmpod.drivers.podman.spec import ContainerSpec
+from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import CONFIGMAP, POD, SECRET, VIRTUALMACHINEINSTANCE
+from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.model import conditions, status
-from vmpod.model.meta import Object, controller_of, get, name, namespace, uid
+from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
 from vmpod.model.selectors import from_map
-from vmpod.node import machine_asks, machine_files
+from vmpod.node import hotplug, machine_asks, machine_files
 from vmpod.node.duplexes import ConnectionDuplex
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
 from vmpod.node.machine_watch import Machine, Watch
@@ -48,6 +50,7 @@ _LAUNCHER = {"kubevirt.io": "virt-launcher"}
 _NOT_RUNNING = "VMI is not running"
 _LAST_LINES = 5
 _TRIES = 5
+_PLUG_AGAIN_S = 2.0
 _log = log.get("machines")
 
 
@@ -67,6 +70,12 @@ class Net(Protocol):
     def attachments(self) -> list[Attachment]: ...
 
 
+class Plugs(Protocol):
+    """Who makes a disk ready for a machine that runs."""
+
+    async def plugged(self, volume: Object, pod: Object) -> PreparedVolume: ...
+
+
 class Machines:
     """Every launcher pod of this node that has, or shall have, a machine."""
 
@@ -78,7 +87,7 @@ class Machines:
         facts: HostFacts,
         network: Net,
         podman: Podman,
-        volumes: object,
+        volumes: Plugs,
         enqueue: Callable[[Key], None],
         *,
         events: Recorder | None = None,
@@ -92,6 +101,8 @@ class Machines:
         self._settled = settled
         self._network = network
         self._podman = podman
+        self._volumes = volumes
+        self._plugging: set[str] = set()
         self._enqueue = enqueue
         self._events = events or Recorder(client, "virt-handler", facts.hostname)
         self._clock = clock or SystemClock()
@@ -130,10 +141,55 @@ class Machines:
 
     def _vmi_changed(self, kind: str, vmi: Object) -> None:
         """The controller may have said Scheduled after the machine was up: then it is ours to say Running."""
-        if kind != "DELETED" and get(vmi, "status", "phase") == "Scheduled":
-            for watch in self._watches.values():
-                if watch.machine.uid == uid(vmi):
+        if kind == "DELETED":
+            return
+        for watch in self._watches.values():
+            if watch.machine.uid == uid(vmi):
+                if get(vmi, "status", "phase") == "Scheduled":
                     self._changed(watch)
+                self._plug(watch)
+
+    def _plug(self, watch: Watch) -> None:
+        """Bring the disks that come and go to what the VMI says, in the background; one work for each machine."""
+        if watch.seen.is_up and watch.machine.pod_uid not in self._plugging:
+            self._plugging.add(watch.machine.pod_uid)
+            self._tasks.start(self._plug_all(watch), f"disks of {watch.machine.name}")
+
+    async def _plug_all(self, watch: Watch) -> None:
+        try:
+            while not await self._plug_once(watch):
+                await asyncio.sleep(_PLUG_AGAIN_S)
+        except (Gone, Refused) as problem:
+            _log.debug("disks of %s: %s", watch.machine.name, problem)
+        finally:
+            self._plugging.discard(watch.machine.pod_uid)
+
+    async def _plug_once(self, watch: Watch) -> bool:
+        """Whether nothing is left to do."""
+        pod = self._cache.get(POD, watch.machine.namespace, watch.machine.pod)
+        vmi = self.vmi(pod) if pod is not None else None
+        if pod is None or vmi is None or not watch.seen.is_up or is_deleting(pod):
+            return True
+        there, launcher = vmi, pod
+        done = await hotplug.settle(
+            watch.qmp, there, lambda volume: self._volumes.plugged(volume, launcher),
+            lambda volume, state: self._plugged(watch, volume, state),
+        )
+        if done:
+            kept = hotpluggable(there["spec"])
+            watch.observe(plugged={one: state for one, state in watch.seen.plugged.items() if one in kept})
+        return done and get(self.vmi(pod), "spec") == get(there, "spec")
+
+    def _plugged(self, watch: Watch, volume: str, state: hotplug.State) -> None:
+        known = dict(watch.seen.plugged)
+        if volume in known and known[volume] == (state.phase, state.reason, state.message):
+            return
+        if known.get(volume, ("", "", ""))[2] != state.message:
+            self._note(watch, "Warning" if state.is_trouble else "Normal", state.reason, state.message)
+        known[volume] = (state.phase, state.reason, state.message)
+        if state.phase == "UnMountedFromPod":
+            del known[volume]
+        watch.observe(plugged=known)
 
     # what should be --------------------------------------------------------------------------------------
 
@@ -232,6 +288,7 @@ class Machines:
         return machine_status.is_ready(watch.seen) if watch else "the machine was not seen yet"
 
     def _changed(self, watch: Watch) -> None:
+        self._plug(watch)
         self._enqueue((watch.machine.namespace, watch.machine.pod))
         self._tasks.start(self._write(watch), f"status of {watch.machine.name}")
 
@@ -374,6 +431,8 @@ def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:
         links=attachment.links if attachment else (),
         guest=Guest(connected=conditions.is_true(known, "AgentConnected")),
         ready=conditions.is_true(known, "Ready") if was_running else None,
+        plugged={one["name"]: (str(one.get("phase", "")), str(one.get("reason", "")), str(one.get("message", "")))
+                 for one in get(vmi, "status", "volumeStatus", default=()) if "hotplugVolume" in one},
     )
 
 

@@ -12,7 +12,8 @@ class PreparedVolume:
 
     `pending` is not empty while the volume cannot be used yet, and tells why. For machines
     `container_path` is where the compute container finds the image, `format` is `qcow2` or `raw`,
-    and `binds` are the (host path, container path, read-only) mounts that this takes.
+    and `binds` are the (host path, container path, read-only) mounts that this takes. `beneath` are the images
+    (path, format) that it lies on, the nearest first, where they may change while the machine runs.
     """
 
     path: Path
@@ -21,3 +22,4 @@ class PreparedVolume:
     container_path: str = ""
     format: str = ""
     binds: tuple[tuple[str, str, bool], ...] = ()
+    beneath: tuple[tuple[Path, str], ...] = ()

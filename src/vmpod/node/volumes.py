@@ -125,6 +125,10 @@ class Volumes:
         mine = [one for one in volumes if not any(key in one for key in _MADE_BY_MACHINES)]
         return {one["name"]: await self._disk(one, pod, vmi) for one in mine}
 
+    async def plugged(self, volume: Object, pod: Object) -> PreparedVolume:
+        """A disk for a machine that runs already. Raises Problem when it cannot be used."""
+        return await self._disk(volume, pod, self._instance_of(pod) or {})
+
     async def _disk(self, volume: Object, pod: Object, vmi: Object) -> PreparedVolume:
         own = self._paths.pod(uid(pod)) / "disks" / f"{volume['name']}.qcow2"
         if disk := volume.get("containerDisk"):
@@ -205,7 +209,8 @@ def _claim_image(disk: ClaimDisk, *, readonly: bool) -> PreparedVolume:
             binds.append((str(one.path.parent), f"/disks/disks/layers/{one.layer}", True))
         else:
             binds.append((str(one.path), f"/disks/disks/bases/{one.path.name}", True))
-    return PreparedVolume(disk.path, readonly, "", f"{inside}/{disk.path.name}", disk.format, tuple(binds))
+    beneath = tuple((one.path, one.format) for one in disk.beneath)
+    return PreparedVolume(disk.path, readonly, "", f"{inside}/{disk.path.name}", disk.format, tuple(binds), beneath)
 
 
 async def _host_disk(disk: Object, volume: str) -> PreparedVolume:

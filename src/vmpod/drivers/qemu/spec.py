@@ -138,6 +138,8 @@ class MachineSpec:
     balloon: bool = True
     graphics: bool = True
     acpi: bool = True
+    hotplug: bool = False
+    """Whether disks may be plugged in later: a SCSI controller and free root ports wait for them."""
     start_paused: bool = False
     stop_on_reboot: bool = False
     panic: str = ""

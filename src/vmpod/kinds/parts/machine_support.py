@@ -35,7 +35,7 @@ _DEVICES: Tree = {
     "autoattachPodInterface": ACTED, "autoattachSerialConsole": ACTED, "autoattachGraphicsDevice": ACTED,
     "autoattachMemBalloon": ACTED,
     "autoattachInputDevice": _OFF, "autoattachVSOCK": _OFF, "logSerialConsole": _ON,
-    "disableHotplug": ACTED,  # nothing is plugged in while a machine runs
+    "disableHotplug": ACTED,
     "gpus": BLOCKS, "hostDevices": BLOCKS, "filesystems": BLOCKS,
 }
 _DOMAIN: Tree = {
@@ -60,8 +60,8 @@ _DOMAIN: Tree = {
 _VOLUME: Tree = {
     "name": ACTED,
     "containerDisk": ACTED,
-    "persistentVolumeClaim": {"claimName": ACTED, "readOnly": ACTED},
-    "dataVolume": {"name": ACTED},
+    "persistentVolumeClaim": {"claimName": ACTED, "readOnly": ACTED, "hotpluggable": ACTED},
+    "dataVolume": {"name": ACTED, "hotpluggable": ACTED},
     "ephemeral": ACTED,
     "hostDisk": {"path": ACTED, "type": ACTED, "capacity": ACTED},
     "emptyDisk": ACTED,

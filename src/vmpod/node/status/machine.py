@@ -13,7 +13,7 @@ from typing import Any
 from vmpod.base.clock import rfc3339
 from vmpod.drivers.net.links import Link
 from vmpod.model import conditions, quantity
-from vmpod.model.meta import Object, get, uid
+from vmpod.model.meta import Object, get, name, uid
 from vmpod.node.translate.machine import guest_memory_bytes, vcpus
 from vmpod.node.translate.machine_disks import targets
 from vmpod.node.translate.machine_nics import further, interface, queues
@@ -55,6 +55,8 @@ class Observed:
     ready: bool | None = None
     ready_why: str = ""
     trouble: tuple[str, str] | None = None
+    plugged: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    """volume that came or goes while the machine runs → phase, reason, message"""
     exit_code: int | None = None
     stop_wished: bool = False
     guest_stopped: bool = False
@@ -108,7 +110,7 @@ def _machine(vmi: Object, pod: Object | None, old: Object, seen: Observed) -> Ob
         "currentCPUTopology": {"sockets": sockets, "cores": cores, "threads": threads},
         "memory": {"guestAtBoot": memory, "guestCurrent": memory, "guestRequested": memory},
         "runtimeUser": QEMU_UID, "selinuxContext": "none", "interfaces": _interfaces(vmi, old, seen),
-        "volumeStatus": _volumes(vmi, old), "guestOSInfo": _guest_os(old, seen),
+        "volumeStatus": _volumes(vmi, pod, old, seen), "guestOSInfo": _guest_os(old, seen),
     }
     if seen.machine_type:
         made["machine"] = {"type": seen.machine_type}
@@ -175,12 +177,22 @@ def _guest_card(name: str, mac: str, old: Object, seen: Observed) -> Object:
     return {"interfaceName": inside, "infoSource": "domain, guest-agent"} if inside else {}
 
 
-def _volumes(vmi: Object, old: Object) -> list[Object]:
+def _volumes(vmi: Object, pod: Object | None, old: Object, seen: Observed) -> list[Object]:
     """One entry a volume: what others wrote about it, and its place in the guest."""
     known = {one.get("name"): one for one in old.get("volumeStatus") or ()}
     places = targets(vmi)
-    names = sorted(dict.fromkeys([*known, *places]))
-    return [{**known.get(one, {"name": one}), **({"target": places[one]} if one in places else {})} for one in names]
+    names = sorted({one for one, row in known.items() if "hotplugVolume" not in row} | {*places, *seen.plugged})
+    rows = [{**known.get(one, {"name": one}), **({"target": places[one]} if one in places else {})} for one in names]
+    return [row | _plugged(row["name"], pod, seen) for row in rows]
+
+
+def _plugged(volume: str, pod: Object | None, seen: Observed) -> Object:
+    """There is no pod that holds the disk for the machine: it is attached in the launcher's own."""
+    if volume not in seen.plugged:
+        return {}
+    phase, reason, message = seen.plugged[volume]
+    where = {"attachPodName": name(pod), "attachPodUID": uid(pod)} if pod else {}
+    return {"hotplugVolume": where, "phase": phase, "reason": reason, "message": message}
 
 
 def _conditions(old: list[Object], phase: str, seen: Observed, emulated: str, now: datetime) -> list[Object]:

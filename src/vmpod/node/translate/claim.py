@@ -31,7 +31,7 @@ class Seen:
     claim: Object
     volume: Object | None  # the PersistentVolume it names
     classes: tuple[Object, ...]
-    users: tuple[str, ...]  # pods that have not ended and mount the claim
+    users: tuple[str, ...]  # pods that have not ended and mount the claim, machines that have it plugged in
     importing: bool  # an import of it runs in this engine
     node: str
 

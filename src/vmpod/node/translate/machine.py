@@ -58,6 +58,7 @@ def machine_spec(
         balloon=bool(get(devices, "autoattachMemBalloon", default=True)),
         graphics=bool(get(devices, "autoattachGraphicsDevice", default=True)),
         acpi=bool(get(domain, "features", "acpi", "enabled", default=True)),
+        hotplug=not devices.get("disableHotplug"),
         start_paused=get(vmi, "spec", "startStrategy") == "Paused",
         stop_on_reboot=get(domain, "rebootPolicy") == "Terminate",
         panic=_panic(devices),

@@ -73,6 +73,11 @@ def _disk(
     )
 
 
+def disk_of(vmi: Object, entry: Mapping[str, Any], volume: PreparedVolume) -> qemu.Disk:
+    """One disk that is plugged in while the machine runs. Raises Problem for an unknown bus."""
+    return _disk(vmi, entry, {entry["name"]: volume}, 0, _queues(vmi))
+
+
 def kind_of(one: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
     """disk, cdrom or lun, and what is said about it; an entry that says nothing is a disk."""
     kind = next((key for key in _KINDS if key in one), "disk")

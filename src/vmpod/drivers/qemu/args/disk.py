@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from vmpod.drivers.qemu.args import pci
 from vmpod.drivers.qemu.args.options import as_json, pairs
@@ -24,7 +24,7 @@ def args(spec: MachineSpec) -> tuple[str, ...]:
     sata = iter(_sata_ports(spec))
     words: list[str] = list(_controllers(spec))
     for disk in spec.disks:
-        words += ("-blockdev", as_json(_blockdev(disk)), "-device", _device(spec, disk, sata))
+        words += ("-blockdev", as_json(blockdev(disk)), "-device", _device(spec, disk, sata))
     return tuple(words)
 
 
@@ -52,8 +52,11 @@ def _controllers(spec: MachineSpec) -> Iterable[str]:
         yield from ("-device", pairs("virtio-scsi-pci", id="scsi0", bus=pci.bus(spec, "scsi0")))
 
 
-def _blockdev(disk: Disk) -> dict[str, object]:
-    """Format over file; unused space is given back to the host (discard), zeroes are not stored."""
+def blockdev(disk: Disk, backing: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Format over file; unused space is given back to the host (discard), zeroes are not stored.
+
+    `backing` is said only where the image's own header does not lead QEMU to what lies beneath it.
+    """
     cache = {"direct": disk.cache == "none", "no-flush": False}
     file: dict[str, object] = {"driver": "file", "filename": disk.path, "cache": cache}
     file["aio"] = disk.io or "threads"
@@ -63,11 +66,26 @@ def _blockdev(disk: Disk) -> dict[str, object]:
                                 "cache": cache, "file": file}
     if disk.shareable and disk.format == "raw":  # two that write one qcow2 would destroy it
         file["locking"] = "off"
+    if backing is not None:
+        whole["backing"] = dict(backing)
     return whole if disk.readonly else whole | {"discard": "unmap", "detect-zeroes": "unmap"}
 
 
+def plug(disk: Disk, bus: str) -> dict[str, object]:
+    """What `device_add` is told for a disk that is plugged into a running machine."""
+    values = {"driver": _model(disk), "id": device_id(disk.name), "bus": bus, "drive": node(disk),
+              "serial": disk.serial or None, **_behaviour(disk)}
+    return {key if "block_size" in key else key.replace("_", "-"): value
+            for key, value in values.items() if value is not None}
+
+
+def device_id(name: str) -> str:
+    """The name of a disk's device in QEMU."""
+    return f"ua-{name}"
+
+
 def _device(spec: MachineSpec, disk: Disk, sata: Iterable[str]) -> str:
-    return pairs(_model(disk), id=f"ua-{disk.name}", **_place(spec, disk, sata), drive=node(disk),
+    return pairs(_model(disk), id=device_id(disk.name), **_place(spec, disk, sata), drive=node(disk),
                  serial=disk.serial or None, bootindex=disk.boot_index or None, **_behaviour(disk))
 
 

@@ -12,11 +12,13 @@ from vmpod.drivers.qemu.spec import Disk, MachineSpec
 GRAPHICS_SLOT = "0x1"
 _FIRST_SLOT = 2
 _FUNCTIONS = 8
+SPARE_PORTS = ("spare1", "spare2", "spare3", "spare4")
+"""Free root ports, for virtio disks that are plugged in later."""
 
 
 def has_scsi(spec: MachineSpec) -> bool:
-    """Whether a SCSI controller is needed; a LUN is one whatever its bus says."""
-    return any(is_scsi(disk) for disk in spec.disks)
+    """Whether a SCSI controller is needed; a LUN is one whatever its bus says. Disks are plugged in as SCSI ones."""
+    return spec.hotplug or any(is_scsi(disk) for disk in spec.disks)
 
 
 def is_scsi(disk: Disk) -> bool:
@@ -38,10 +40,12 @@ def args(spec: MachineSpec) -> tuple[str, ...]:
     """The root ports, eight functions to a slot."""
     if not spec.is_pcie:
         return ()
-    return tuple(word for n in range(len(plugged(spec))) for word in ("-device", _port(n)))
+    taken = len(plugged(spec))
+    names = [f"port{n + 1}" for n in range(taken)] + list(SPARE_PORTS if spec.hotplug else ())
+    return tuple(word for n, name in enumerate(names) for word in ("-device", _port(n, name)))
 
 
-def _port(number: int) -> str:
+def _port(number: int, name: str) -> str:
     slot, function = divmod(number, _FUNCTIONS)
-    return pairs("pcie-root-port", id=f"port{number + 1}", bus="pcie.0", chassis=number + 1, port=0x10 + number,
+    return pairs("pcie-root-port", id=name, bus="pcie.0", chassis=number + 1, port=0x10 + number,
                  addr=f"{_FIRST_SLOT + slot:#x}.{function:#x}", multifunction=True if function == 0 else None)

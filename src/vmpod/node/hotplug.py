@@ -1,0 +1,186 @@
+"""Disks that come and go while their machine runs.
+
+What QEMU has is compared with what the VMI says, again and again: nothing is remembered, so an engine that was killed
+between two steps goes on where the other stopped. The disk reaches QEMU as open files, for its container sees no more
+than what was bound at its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vmpod.base.errors import Problem
+from vmpod.drivers.qemu.args import disk as arguments
+from vmpod.drivers.qemu.args.pci import SPARE_PORTS
+from vmpod.drivers.qemu.qmp import Gone, Monitor, Refused
+from vmpod.drivers.qemu.spec import Disk
+from vmpod.kinds.parts.hotplug import hotpluggable
+from vmpod.model.meta import Object, get
+from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate.machine_disks import disk_of, entries
+
+_DEVICE = re.compile(r"(?:^|/)ua-([a-z0-9-]+)(?:/|$)")
+_LEFT_S = 30.0
+_LOOK_S = 0.2
+Prepare = Callable[[Object], Awaitable[PreparedVolume]]
+Tell = Callable[[str, "State"], None]
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a plugged volume stands, in KubeVirt's phases."""
+
+    phase: str
+    reason: str = ""
+    message: str = ""
+    is_trouble: bool = False
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What QEMU has: device name → block node, and the block nodes of ours that no device uses."""
+
+    devices: Mapping[str, str]
+    idle: frozenset[str]
+
+
+async def look(qmp: Monitor) -> Slots:
+    """The disks that the machine has now. Raises Gone, Refused."""
+    devices = {}
+    for one in await qmp.block_devices():
+        found = _DEVICE.search(str(one.get("qdev") or ""))
+        if found:
+            devices[found[1]] = str(get(one, "inserted", "node-name", default=""))
+    nodes = await qmp.execute("query-named-block-nodes", flat=True)
+    ours = {str(one["node-name"]) for one in nodes if str(one["node-name"]).startswith("disk-")}
+    return Slots(devices, frozenset(ours - set(devices.values())))
+
+
+async def settle(qmp: Monitor, vmi: Object, prepare: Prepare, tell: Tell) -> bool:
+    """Plug and unplug until the machine has the disks that its VMI says; whether nothing is left to do.
+
+    `tell` hears of every step. Raises Gone when the machine ends meanwhile.
+    """
+    slots = await look(qmp)
+    for node in slots.idle:
+        await _drop(qmp, node)
+    wanted = {one["name"]: dict(one) for one in entries(vmi)}
+    for name in slots.devices.keys() - wanted.keys():
+        await _unplug(qmp, name, slots.devices[name], tell)
+    done = True
+    for name, volume in hotpluggable(vmi.get("spec") or {}).items():
+        if name in slots.devices:
+            tell(name, _ready(name))
+        elif name in wanted:
+            done &= await _plug(qmp, vmi, wanted[name], await _prepared(prepare, volume), tell)
+    return done and not (await look(qmp)).devices.keys() - wanted.keys()
+
+
+async def _prepared(prepare: Prepare, volume: Object) -> PreparedVolume:
+    try:
+        return await prepare(volume)
+    except Problem as problem:
+        return PreparedVolume(Path(), pending=problem.why)
+
+
+async def _plug(qmp: Monitor, vmi: Object, entry: Object, volume: PreparedVolume, tell: Tell) -> bool:
+    name = str(entry["name"])
+    if volume.pending:
+        tell(name, State("Pending", "PVCNotReady", volume.pending, is_trouble=True))
+        return False
+    tell(name, State("MountedToPod", "VolumeMountedToPod", f"Volume {name} has been mounted in virt-launcher pod"))
+    try:
+        await _insert(qmp, disk_of(vmi, entry, volume), volume)
+    except (Problem, OSError) as error:
+        if isinstance(error, Gone):
+            raise
+        why = error.why if isinstance(error, Problem) else error.strerror or str(error)
+        tell(name, State("MountedToPod", "FailedAttach", f"cannot plug volume {name}: {why}", is_trouble=True))
+        return False
+    tell(name, _ready(name))
+    return True
+
+
+def _ready(name: str) -> State:
+    return State("Ready", "VolumeReady", f"Successfully attach hotplugged volume {name} to VM")
+
+
+async def _insert(qmp: Monitor, disk: Disk, volume: PreparedVolume) -> None:
+    """The block node with all that lies beneath it, then the device. Raises Problem, OSError."""
+    node = arguments.node(disk)
+    beneath: Object | None = None
+    for image, form in reversed(volume.beneath):
+        under = await _give(qmp, image, os.O_RDONLY, node)
+        whole: Object = {"driver": form, "read-only": True, "file": {"driver": "file", "filename": under}}
+        beneath = whole if beneath is None else whole | {"backing": beneath}
+    access = os.O_RDONLY if disk.readonly else os.O_RDWR
+    path = await _give(qmp, volume.path, access, node)
+    try:
+        await qmp.execute("blockdev-add", **arguments.blockdev(replace(disk, path=path), beneath))
+        await _add_device(qmp, disk)
+    except Refused:
+        await _drop(qmp, node)
+        raise
+
+
+async def _give(qmp: Monitor, path: Path, access: int, note: str) -> str:
+    handle = os.open(path, access | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return await qmp.add_fd(handle, note=note)
+    finally:
+        os.close(handle)
+
+
+async def _add_device(qmp: Monitor, disk: Disk) -> None:
+    """On the SCSI controller, or in the first free root port."""
+    if disk.bus == "scsi" or disk.kind == "lun":
+        await qmp.execute("device_add", **arguments.plug(disk, "scsi0.0"))
+        return
+    if disk.bus != "virtio":
+        raise Problem("plug a disk", f"the bus {disk.bus} takes no disk while the machine runs", "use bus: scsi")
+    for number, port in enumerate(SPARE_PORTS, 1):
+        try:
+            await qmp.execute("device_add", **arguments.plug(disk, port))
+            return
+        except Refused as refused:
+            if number == len(SPARE_PORTS) or "in use" not in refused.why:
+                raise
+
+
+async def _unplug(qmp: Monitor, name: str, node: str, tell: Tell) -> None:
+    """Ask the guest to let go, wait for it, and close the files."""
+    tell(name, State("Detaching", "VolumeDetaching", f"Volume {name} is being detached from the guest"))
+    try:
+        await qmp.execute("device_del", id=arguments.device_id(name))
+    except Refused as refused:
+        if "already in the process" not in refused.why:
+            tell(name, State("Detaching", "FailedDetach", f"cannot unplug volume {name}: {refused.why}", True))
+            return
+    deadline = asyncio.get_running_loop().time() + _LEFT_S
+    while name in (await look(qmp)).devices:
+        if asyncio.get_running_loop().time() > deadline:
+            why = f"the guest has not let go of the disk {name} within {_LEFT_S:g} s; it is asked again"
+            tell(name, State("Detaching", "DetachTimeout", why, is_trouble=True))
+            return
+        await asyncio.sleep(_LOOK_S)
+    await _drop(qmp, node)
+    why = f"Volume {name} has been unmounted from virt-launcher pod"
+    tell(name, State("UnMountedFromPod", "VolumeUnMountedFromPod", why))
+
+
+async def _drop(qmp: Monitor, node: str) -> None:
+    """Remove a block node and close the files that were given for it."""
+    try:
+        if any(one["node-name"] == node for one in await qmp.execute("query-named-block-nodes", flat=True)):
+            await qmp.execute("blockdev-del", node_name=node)
+    except Refused:
+        return
+    for one in await qmp.fd_sets():
+        if any(fd.get("opaque") == node for fd in one["fds"]):
+            await qmp.remove_fd(f"/dev/fdset/{one['fdset-id']}")
+
