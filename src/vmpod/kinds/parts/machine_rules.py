@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vmpod.kinds.parts import checks
 from vmpod.kinds.parts.machine_defaults import HOST_ARCHITECTURE
+from vmpod.kinds.parts.machine_device_rules import device_errors
 from vmpod.kinds.parts.machine_disks import disk_errors
 from vmpod.kinds.parts.machine_networks import network_errors
 from vmpod.kinds.parts.machine_volumes import volume_errors
@@ -29,6 +30,7 @@ def machine_errors(spec: Object, path: str) -> Iterator[FieldError]:
     yield from _memory_errors(domain, f"{path}.domain")
     yield from _cpu_errors(domain, f"{path}.domain")
     yield from _firmware_errors(mapping(domain.get("firmware")), f"{path}.domain.firmware")
+    yield from device_errors(spec, path)
     yield from volume_errors(spec, path)
     yield from disk_errors(spec, path)
     yield from network_errors(spec, path)
@@ -138,6 +140,10 @@ def _policy_errors(spec: Object, path: str) -> Iterator[FieldError]:
     start = text(spec, "startStrategy")
     if start and start != "Paused":
         told = f"{path}.startStrategy is set with an unrecognized option: {start}"
+        yield wrong(f"{path}.startStrategy", start, told)
+    elif start and spec.get("livenessProbe") is not None:
+        told = (f"either {path}.startStrategy or {path}.livenessProbe should be provided."
+                "Pausing VMI with LivenessProbe is not supported")
         yield wrong(f"{path}.startStrategy", start, told)
     yield from checks.one_of(spec, "dnsPolicy", path, DNS_POLICIES)
     yield from checks.not_negative(spec, ("terminationGracePeriodSeconds",), path)
