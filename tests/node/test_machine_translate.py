@@ -17,6 +17,7 @@ from vmpod.drivers.host.firmware import Firmware
 from vmpod.drivers.net.links import Link, LinkWish
 from vmpod.drivers.podman.spec import Device, Mount
 from vmpod.drivers.qemu import spec as qemu
+from vmpod.drivers.qemu.args import cpu
 from vmpod.kinds.parts import machine_networks
 from vmpod.model.meta import Object
 from vmpod.node.prepared import PreparedVolume
@@ -93,6 +94,87 @@ def test_everything_that_can_be_said() -> None:
     assert (found.start_paused, found.stop_on_reboot, found.panic, found.sound) == (True, True, "pvpanic", "ac97")
     assert (found.inputs, found.nics, found.sockets.serial) == ((qemu.Input("t", "virtio"),), (), "")
     assert found.clock.local
+
+
+HYPERV = {"relaxed": {}, "vapic": {"enabled": False}, "synictimer": {"direct": {}}, "tlbflush": {"extended": {}},
+          "spinlocks": {"spinlocks": 8191}, "vendorid": {"vendorid": "a b"}}
+
+
+@pytest.mark.parametrize(("domain", "flags"), [
+    ({"features": {"hyperv": HYPERV}}, {
+        "hv-relaxed": True, "hv-stimer": True, "hv-stimer-direct": True, "hv-synic": True, "hv-time": True,
+        "hv-vpindex": True, "hv-tlbflush": True, "hv-tlbflush-ext": True, "hv-spinlocks": "8191", "hv-vendor-id": "a b"}),
+    ({"features": {"hypervPassthrough": {}, "kvm": {"hidden": True}}}, {"hv-passthrough": True, "kvm": False}),
+    ({"features": {"apic": {"endOfInterrupt": True}, "pvspinlock": {"enabled": False}}},
+     {"kvm-pv-eoi": True, "kvm-pv-unhalt": False}),
+    ({"clock": {"timer": {"hyperv": {"present": True}, "kvm": {"present": False}}}}, {"hv-time": True, "kvmclock": False}),
+    ({"devices": {"panicDevices": [{"model": "hyperv"}]}}, {"hv-crash": True}),
+    ({"features": {"hyperv": {"spinlocks": {}}}}, {"hv-spinlocks": "4096"}),
+])
+def test_flags_of_the_processor(domain: Object, flags: dict[str, Any]) -> None:
+    found = translate(vmi(domain, volumes=[], networks=[]))
+    assert dict(found.cpu.features) == flags
+    assert cpu.in_vain(found) == ()
+    emulated = translate(vmi(domain, volumes=[], networks=[]), replace(HOST, accelerator="tcg"))
+    assert cpu.model(emulated) == "max"
+    assert set(cpu.in_vain(emulated)) == {name for name, value in flags.items() if value is not False}
+
+
+@pytest.mark.parametrize("vendor", ["a,kvm=off", "thirteen chars", "ü", "a\n"])
+def test_a_vendor_is_one_flag(vendor: str) -> None:
+    with pytest.raises(Problem, match=r"vendorid.vendorid: .* is not a vendor"):
+        translate(vmi({"features": {"hyperv": {"vendorid": {"vendorid": vendor}}}}, volumes=[], networks=[]))
+
+
+@pytest.mark.parametrize(("given", "clock", "zone"), [
+    ({"utc": {}}, qemu.Clock(), ""), ({"utc": {"offsetSeconds": 9000}}, qemu.Clock(local=True), "VMI-02:30:00"),
+    ({"utc": {"offsetSeconds": -61}}, qemu.Clock(local=True), "VMI+00:01:01"),
+    ({"timezone": "Europe/Rome"}, qemu.Clock(local=True), "Europe/Rome"),
+    ({"timer": {"rtc": {"tickPolicy": "catchup", "track": "guest"}, "hpet": {"present": False}}},
+     qemu.Clock(driver="vm", slew=True, hpet=False), ""),
+    ({"timer": {"rtc": {"track": "wall"}, "pit": {"tickPolicy": "discard"}}}, qemu.Clock(driver="host", pit_ticks="discard"), ""),
+    ({"timer": {"pit": {"present": False}}}, qemu.Clock(pit=False), ""),
+])
+def test_clock(given: Object, clock: qemu.Clock, zone: str) -> None:
+    found = vmi({"clock": given})
+    assert translate(found).clock == clock
+    assert contain(found).env.get("TZ", "") == zone
+
+
+@pytest.mark.parametrize(("domain", "threads"), [
+    ({}, ["", "", "", ""]),
+    ({"ioThreadsPolicy": "shared"}, ["iothread2", "iothread1", "iothread2", ""]),
+    ({"ioThreadsPolicy": "auto"}, ["iothread2", "iothread1", "iothread2", ""]),
+    ({"ioThreadsPolicy": "auto", "cpu": {"cores": 2}}, ["iothread2", "iothread1", "iothread3", ""]),
+    ({"ioThreadsPolicy": "supplementalPool", "ioThreads": {"supplementalPoolThreadCount": 5}},
+     ["iothread2", "iothread1", "iothread3", ""]),
+])
+def test_io_threads(domain: Object, threads: list[str]) -> None:
+    names, own = ["root", "b", "c", "d"], bool(domain)
+    disks = [{"name": one, "disk": {"bus": "sata" if one == "d" else "virtio"}} | ({"dedicatedIOThread": own} if one == "b" else {})
+             for one in names]
+    obj = vmi({**domain, "devices": {"disks": disks}}, networks=[],
+              volumes=[{"name": one, "containerDisk": {"image": "x"}} for one in names])
+    assert [one.io_thread for one in translate(obj, names=names[1:]).disks] == threads
+
+
+def test_smaller_devices() -> None:
+    found = translate(vmi({
+        "chassis": {"manufacturer": "M", "sku": "S"}, "firmware": {"bootloader": {"bios": {"useSerial": True}}},
+        "memory": {"guest": "64Mi", "hugepages": {"pageSize": "2Mi"}},
+        "devices": {"video": {"type": "bochs"}, "clientPassthrough": {}, "useVirtioTransitional": True,
+                    "autoattachInputDevice": True, "logSerialConsole": False, "panicDevices": [{}]},
+    }, volumes=[], networks=[]))
+    assert (found.video, found.usb_redirections, found.transitional, found.bios_on_serial) == ("bochs", 4, True, True)
+    assert (found.chassis, found.page_bytes, found.panic) == ((("manufacturer", "M"), ("sku", "S")), 2 * MIB, "pvpanic")
+    assert (found.inputs, found.sockets) == ((qemu.Input("default-0"),), qemu.Sockets(serial_log=""))
+    with pytest.raises(Problem, match=r"video.type: there is no card 'qxl' here"):
+        translate(vmi({"devices": {"video": {"type": "qxl"}}}, volumes=[], networks=[]))
+
+
+def test_reserved_overhead_is_added_to_the_limit() -> None:
+    more = contain(vmi({"memory": {"guest": "1Gi", "reservedOverhead": {"addedOverhead": "64Mi"}}}))
+    assert more.limits.memory_bytes - contain(vmi()).limits.memory_bytes == 64 * MIB
 
 
 @pytest.mark.parametrize(("domain", "expected"), [

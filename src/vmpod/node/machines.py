@@ -24,6 +24,7 @@ from vmpod.drivers.podman import container as labels_
 from vmpod.drivers.podman.client import Podman
 from vmpod.drivers.podman.logs import Wanted
 from vmpod.drivers.podman.spec import ContainerSpec
+from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import CONFIGMAP, POD, SECRET, VIRTUALMACHINEINSTANCE
@@ -208,7 +209,7 @@ class Machines:
         watch = self._follow(pod, vmi, attachment)
         await self._settle()
         try:
-            return self._desired(pod, vmi, prepared, attachment)
+            return self._desired(watch, pod, prepared, attachment)
         except Problem as problem:
             watch.observe(trouble=(problem.reason or "FailedCreate", str(problem)))
             raise
@@ -219,8 +220,9 @@ class Machines:
             self._facts = await self._settled()
 
     def _desired(
-        self, pod: Object, vmi: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
+        self, watch: Watch, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
     ) -> ContainerSpec:
+        vmi = self._owner(pod)
         _check_ready(vmi, prepared)
         folders = machine_files.ensure_root(self._paths.machine_root)
         run = machine_files.ensure_run(self._paths, uid(pod))
@@ -229,6 +231,9 @@ class Machines:
         machine = machine_spec(vmi, volumes, attachment, self._facts)
         machine_files.ensure_variables(run, firmware_template(vmi, self._facts))
         self._check_memory(vmi, machine)
+        if vain := cpu.in_vain(machine):
+            why = f"without KVM the guest's processor does not show {', '.join(vain)}"
+            self._note(watch, "Warning", "NotEmulated", why)
         around = Surroundings(
             name=f"vmpod-{self._paths.id}-{uid(pod)}-{COMPUTE}", rootfs=str(self._paths.machine_root), run=str(run),
             netns=attachment.netns_path if attachment else "", folders=folders, labels=self._labels(pod),
@@ -247,6 +252,9 @@ class Machines:
 
     def _check_memory(self, vmi: Object, machine: MachineSpec) -> None:
         """Better refused with a reason than killed by the kernel a minute later."""
+        if machine.page_bytes:
+            self._check_pages(vmi, machine)
+            return
         free = host.memory_to_give()
         if machine.memory_bytes > free:
             raise Problem(
@@ -254,6 +262,14 @@ class Machines:
                 f"it wants {machine.memory_bytes >> 20} MiB of memory, and this host has {free >> 20} MiB to give",
                 "stop something, or lower spec.template.spec.domain.memory.guest", "InsufficientMemory",
             )
+
+    def _check_pages(self, vmi: Object, machine: MachineSpec) -> None:
+        free = host.huge_pages_to_give(machine.page_bytes)
+        wanted, size = -(-machine.memory_bytes // machine.page_bytes), f"{machine.page_bytes >> 10} KiB"
+        if wanted > free:
+            fix = f"echo {wanted} | sudo tee {host.huge_pages_folder(machine.page_bytes)}/nr_hugepages"
+            why = f"it wants {wanted} huge pages of {size}, and this host has {free} free"
+            raise Problem(f"start the machine {name(vmi)}", why, fix, "InsufficientMemory")
 
     def _owner(self, pod: Object) -> Object:
         vmi = self.vmi(pod)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,15 @@ EVERYTHING = replace(
     firmware=Firmware("/usr/share/OVMF/CODE.fd", "/run/vm/efi-vars.fd", secure_boot=True), watchdog=Watchdog(),
     clock=Clock(local=True), inputs=(Input(), Input("pen", "virtio")), panic="pvpanic", sound="ich9",
 )  # fmt: skip
+DEVICES = replace(
+    SMALL, transitional=True, rng=True, page_bytes=2 << 20, usb_redirections=4, bios_on_serial=True, video="virtio",
+    cpu=Cpu(features=(("hv-relaxed", True), ("hv-spinlocks", "4096"), ("kvm", False))),
+    clock=Clock(local=True, driver="vm", slew=True, hpet=False, pit=False, pit_ticks="delay"),
+    chassis=(("manufacturer", "A, B"), ("sku", "4")), sockets=Sockets(serial_log=""),
+    disks=(Disk("a", "/a", io_thread="iothread1", discard_bytes=4096), Disk("b", "/b", io_thread="iothread1"),
+           Disk("c", "/c", bus="scsi")),
+    nics=(Nic("default", "tap0", "02:00:00:12:34:56"),),
+)  # fmt: skip
 PLAIN = replace(SMALL, machine="pc", graphics=False, balloon=False, acpi=False,
                 sockets=Sockets(serial="", serial_log="", agent=""),
                 disks=tuple(Disk(f"d{n}", f"/d{n}", bus="sata") for n in range(7)))
@@ -57,7 +67,7 @@ def lines(spec: MachineSpec) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "spec"), [
-    ("small", SMALL), ("orders", ORDERS), ("everything", EVERYTHING), ("plain", PLAIN)])
+    ("small", SMALL), ("orders", ORDERS), ("everything", EVERYTHING), ("plain", PLAIN), ("devices", DEVICES)])
 def test_command_line(name: str, spec: MachineSpec) -> None:
     assert argv(spec)[0] == "qemu-system-x86_64"
     assert lines(spec) == (GOLDEN / f"{name}.args").read_text().splitlines()
@@ -70,6 +80,14 @@ def test_command_line(name: str, spec: MachineSpec) -> None:
 def test_cpu_model_follows_the_accelerator(accelerator: str, model: str, expected: str) -> None:
     chosen = "kvm" if accelerator == "kvm" else "tcg"
     assert cpu.model(replace(SMALL, accelerator=chosen, cpu=Cpu(model=model))) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("card", "device"), [
+    ("vga", "VGA,id=video0,vgamem_mb=16,addr=0x1"), ("virtio", "virtio-vga,id=video0,addr=0x1"),
+    ("bochs", "bochs-display,id=video0,addr=0x1"), ("cirrus", "cirrus-vga,id=video0,addr=0x1"), ("ramfb", "ramfb,id=video0"),
+])
+def test_screens(card: Any, device: str) -> None:
+    assert f"-device {device}" in lines(replace(SMALL, video=card))
 
 
 def test_first_card_is_on_the_first_bus() -> None:

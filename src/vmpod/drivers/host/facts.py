@@ -192,6 +192,16 @@ def memory_to_give() -> int:
     return memory("MemAvailable") + memory("SwapFree")
 
 
+def huge_pages_folder(size: int) -> Path:
+    """Where the kernel counts its pages of that many bytes."""
+    return Path(f"/sys/kernel/mm/hugepages/hugepages-{size >> 10}kB")
+
+
+def huge_pages_to_give(size: int) -> int:
+    """How many pages of that size nobody has; none where the kernel has no such pages."""
+    return int(_text(huge_pages_folder(size) / "free_hugepages") or 0)
+
+
 def os_release() -> dict[str, str]:
     """/etc/os-release as a table; empty when there is none."""
     for file in (Path("/etc/os-release"), Path("/usr/lib/os-release")):

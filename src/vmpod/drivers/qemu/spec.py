@@ -17,14 +17,14 @@ Bus = Literal["virtio", "sata", "scsi", "usb"]
 class Cpu:
     """Topology and model. `model` is `host-model`, `host-passthrough` or one of QEMU's own names.
 
-    `features` are pairs (name, on).
+    `features` are pairs (name, on), or (name, value) for those that are more than on or off.
     """
 
     sockets: int = 1
     cores: int = 1
     threads: int = 1
     model: str = "host-model"
-    features: tuple[tuple[str, bool], ...] = ()
+    features: tuple[tuple[str, bool | str], ...] = ()
 
     @property
     def count(self) -> int:
@@ -33,7 +33,10 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Disk:
-    """A block device of the guest. `boot_index` 0 means: not booted from."""
+    """A block device of the guest. `boot_index` 0 means: not booted from.
+
+    Disks that name the same `io_thread` share it; those that name none are served by the main loop.
+    """
 
     name: str
     path: str
@@ -47,9 +50,11 @@ class Disk:
     io: Literal["", "threads", "native", "io_uring"] = ""
     logical_block_bytes: int = 0
     physical_block_bytes: int = 0
+    discard_bytes: int = 0
     shareable: bool = False
     queues: int = 0
     on_error: Literal["", "stop", "ignore", "report", "enospace"] = ""
+    io_thread: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,18 @@ class Watchdog:
 
 @dataclass(frozen=True)
 class Clock:
-    """The guest's hardware clock: UTC, or local time of the process' TZ."""
+    """The guest's hardware clock: UTC, or local time of the process' TZ; and its timers.
+
+    `driver` is what the clock follows, `slew` gives the guest the interrupts later that it missed, `pit_ticks` says
+    what becomes of those of the old timer under KVM.
+    """
 
     local: bool = False
+    driver: Literal["", "vm", "host"] = ""
+    slew: bool = False
+    hpet: bool = True
+    pit: bool = True
+    pit_ticks: Literal["", "delay", "discard"] = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,9 @@ class Input:
 
     name: str = "tablet"
     bus: Literal["usb", "virtio"] = "usb"
+
+
+Video = Literal["vga", "virtio", "bochs", "cirrus", "ramfb"]
 
 
 @dataclass(frozen=True)
@@ -144,6 +161,12 @@ class MachineSpec:
     stop_on_reboot: bool = False
     panic: str = ""
     sound: str = ""
+    video: Video = "vga"
+    usb_redirections: int = 0
+    transitional: bool = False
+    bios_on_serial: bool = False
+    page_bytes: int = 0
+    chassis: tuple[tuple[str, str], ...] = ()
     smbios: tuple[tuple[str, str], ...] = field(default=(("manufacturer", "KubeVirt"), ("product", "None"),
                                                          ("family", "KubeVirt")))
 

@@ -132,7 +132,7 @@ def _default_devices(devices: Object) -> None:
         fill(entry, "bus", "usb")
         fill(entry, "type", "tablet")
     watchdog = devices.get("watchdog")
-    if isinstance(watchdog, dict):
+    if isinstance(watchdog, dict) and watchdog.get("diag288") is None:
         fill(section(watchdog, "i6300esb"), "action", "reset")
 
 

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from vmpod.kinds.parts.reading import dig, entries, indexed, mapping, number, set_keys, text
 from vmpod.model import quantity
 from vmpod.model.meta import Object
-from vmpod.model.status import FieldError, required, wrong
+from vmpod.model.status import NOT_SUPPORTED, FieldError, required, wrong
 
 IO_POLICIES = ("shared", "auto", "supplementalPool")
+VIDEOS = ("", "vga", "cirrus", "virtio", "ramfb", "bochs")
+PANICS = ("", "hyperv", "isa", "pvpanic")
+_DAY = 24 * 60 * 60
 SOUNDS = ("", "ich9", "ac97")
 _METHODS = ("noCloud", "configDrive", "qemuGuestAgent")
 
@@ -22,6 +25,8 @@ def device_errors(spec: Object, path: str) -> Iterator[FieldError]:
     yield from _secure_boot_errors(domain, here)
     yield from _input_errors(dig(domain, "devices"), f"{here}.devices")
     yield from _sound_errors(dig(domain, "devices"), path)
+    yield from _card_errors(dig(domain, "devices"), f"{here}.devices")
+    yield from _clock_errors(dig(domain, "clock"), f"{here}.clock")
     yield from _io_thread_errors(domain, here)
     yield from _probe_network_errors(spec, path)
     yield from _credential_errors(spec, path)
@@ -85,6 +90,32 @@ def _sound_errors(devices: Object, path: str) -> Iterator[FieldError]:
         yield wrong(f"{path}.Sound", sound.get("model"), told)
     if not text(sound, "name"):
         yield wrong(f"{path}.Sound", "", "Sound device requires a name field.")
+
+
+def _card_errors(devices: Object, path: str) -> Iterator[FieldError]:
+    """Screen, watchdog and panic devices: those that this architecture has."""
+    video, watchdog = devices.get("video"), devices.get("watchdog")
+    if isinstance(video, dict):
+        if devices.get("autoattachGraphicsDevice") is False:
+            told = "Video configuration is not allowed when autoattachGraphicsDevice is set to false"
+            yield wrong(f"{path}.video", video, told)
+        if text(video, "type") not in VIDEOS:
+            told = f"video model '{text(video, 'type')}' is not supported on amd64 architecture"
+            yield FieldError(f"{path}.video.type", NOT_SUPPORTED, told, text(video, "type"))
+    if isinstance(watchdog, dict) and watchdog.get("diag288") is not None:
+        told = "amd64 only supports I6300ESB watchdog device"
+        yield FieldError(f"{path}.watchdog", NOT_SUPPORTED, told, watchdog)
+    for here, one in indexed(devices, "panicDevices", path):
+        if text(one, "model") not in PANICS:
+            told = f"the panic device model {text(one, 'model')} is not supported"
+            yield wrong(f"{here}.model", one.get("model"), told)
+
+
+def _clock_errors(clock: Object, path: str) -> Iterator[FieldError]:
+    offset = number(mapping(clock.get("utc")), "offsetSeconds") or 0
+    if abs(offset) > _DAY:  # an hour more no time zone can say
+        told = f"{path}.utc.offsetSeconds must be a day at most"
+        yield wrong(f"{path}.utc.offsetSeconds", offset, told)
 
 
 def _io_thread_errors(domain: Object, path: str) -> Iterator[FieldError]:

@@ -15,7 +15,8 @@ _PROBE: Tree = {
 }
 _DISK: Tree = {
     "name": ACTED, "bootOrder": ACTED, "serial": ACTED, "cache": ACTED, "io": ACTED, "shareable": ACTED,
-    "blockSize": {"custom": ACTED},
+    "errorPolicy": ACTED, "dedicatedIOThread": ACTED,
+    "blockSize": {"custom": ACTED, "matchVolume": {"enabled": _OFF}},
     "disk": {"bus": ACTED, "readonly": ACTED},
     "lun": {"bus": ACTED, "readonly": ACTED, "reservation": _OFF},
     "cdrom": {"bus": ACTED, "readonly": ACTED, "tray": frozenset({"closed"})},
@@ -29,18 +30,20 @@ _INTERFACE: Tree = {
 _DEVICES: Tree = {
     "disks": _DISK,
     "interfaces": _INTERFACE,
-    "rng": ACTED, "inputs": ACTED, "panicDevices": ACTED, "sound": ACTED,
+    "rng": ACTED, "inputs": ACTED, "panicDevices": ACTED, "sound": ACTED, "clientPassthrough": ACTED,
+    "video": ACTED, "useVirtioTransitional": ACTED,
     "watchdog": {"name": ACTED, "i6300esb": ACTED},
     "blockMultiQueue": ACTED, "networkInterfaceMultiqueue": ACTED,
     "autoattachPodInterface": ACTED, "autoattachSerialConsole": ACTED, "autoattachGraphicsDevice": ACTED,
     "autoattachMemBalloon": ACTED,
-    "autoattachInputDevice": _OFF, "autoattachVSOCK": _OFF, "logSerialConsole": _ON,
+    "autoattachInputDevice": ACTED, "autoattachVSOCK": _OFF, "logSerialConsole": ACTED,
     "disableHotplug": ACTED,
     "gpus": BLOCKS, "hostDevices": BLOCKS, "filesystems": BLOCKS,
 }
 _DOMAIN: Tree = {
     "cpu": {"sockets": ACTED, "cores": ACTED, "threads": ACTED, "model": ACTED, "features": ACTED},
-    "memory": {"guest": ACTED},
+    "memory": {"guest": ACTED, "hugepages": ACTED, "reservedOverhead": {"addedOverhead": ACTED}},
+    "ioThreadsPolicy": ACTED, "ioThreads": ACTED,
     "resources": {
         "requests": {"cpu": ACTED, "memory": ACTED}, "limits": {"cpu": ACTED, "memory": ACTED},
         "overcommitGuestOverhead": ACTED,
@@ -48,11 +51,18 @@ _DOMAIN: Tree = {
     "machine": {"type": ACTED},
     "firmware": {
         "uuid": ACTED, "serial": ACTED, "kernelBoot": BLOCKS,
-        "bootloader": {"bios": {"useSerial": _OFF}, "efi": {"secureBoot": ACTED, "persistent": _OFF}},
+        "bootloader": {"bios": {"useSerial": ACTED}, "efi": {"secureBoot": ACTED, "persistent": _OFF}},
     },
-    "features": {"acpi": ACTED, "smm": ACTED, "apic": {"enabled": _ON}},
-    "clock": {"utc": {}, "timezone": ACTED},
-    "chassis": {"sku": ACTED},
+    "features": {
+        "acpi": ACTED, "smm": ACTED, "apic": {"enabled": _ON, "endOfInterrupt": ACTED}, "hyperv": ACTED,
+        "hypervPassthrough": ACTED, "kvm": ACTED, "pvspinlock": ACTED,
+    },
+    "clock": {"utc": ACTED, "timezone": ACTED, "timer": {
+        "hpet": {"present": ACTED, "tickPolicy": frozenset({"delay", ""})}, "hyperv": ACTED, "kvm": ACTED,
+        "pit": {"present": ACTED, "tickPolicy": frozenset({"delay", "discard", ""})},
+        "rtc": {"present": _ON, "tickPolicy": frozenset({"delay", "catchup", ""}), "track": ACTED},
+    }},
+    "chassis": ACTED,
     "rebootPolicy": ACTED,
     "launchSecurity": BLOCKS,
     "devices": _DEVICES,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from vmpod.base.errors import Problem
 from vmpod.drivers.host.facts import HostFacts
@@ -17,12 +17,15 @@ from vmpod.model import quantity
 from vmpod.model.meta import Object, get, name
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.machine_disks import disks
+from vmpod.node.translate.machine_features import clock, page_bytes, processor_flags
 from vmpod.node.translate.machine_nics import Wire, nics
 
 FIRMWARE_VARIABLES = "/run/vm/efi-vars.fd"
 _NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")  # KubeVirt's: the UUID follows from the name
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OFF = ("disable", "forbid")
+_REDIRECTIONS = 4  # as many as KubeVirt gives a client
+_CHASSIS = ("manufacturer", "version", "serial", "asset", "sku")
 _REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
     (("firmware", "kernelBoot"), "booting a kernel out of an image is not supported"),
     (("devices", "gpus"), "GPUs are not passed through"),
@@ -51,8 +54,8 @@ def machine_spec(
         sockets=_sockets(devices),
         firmware=_firmware(vmi, facts),
         watchdog=_watchdog(devices),
-        clock=qemu.Clock(local=bool(get(domain, "clock", "timezone"))),
-        inputs=tuple(_input(vmi, one) for one in devices.get("inputs") or ()),
+        clock=clock(vmi),
+        inputs=tuple(_input(vmi, one) for one in _inputs(devices)),
         serial=str(get(domain, "firmware", "serial", default="")),
         rng="rng" in devices,
         balloon=bool(get(devices, "autoattachMemBalloon", default=True)),
@@ -63,7 +66,12 @@ def machine_spec(
         stop_on_reboot=get(domain, "rebootPolicy") == "Terminate",
         panic=_panic(devices),
         sound=_sound(devices),
-        smbios=_smbios(domain),
+        video=_video(vmi, devices),
+        usb_redirections=_REDIRECTIONS if "clientPassthrough" in devices else 0,
+        transitional=bool(devices.get("useVirtioTransitional")),
+        bios_on_serial=bool(get(domain, "firmware", "bootloader", "bios", "useSerial")),
+        page_bytes=page_bytes(vmi),
+        chassis=_chassis(domain),
     )
 
 
@@ -107,7 +115,7 @@ def _cpu(vmi: Object) -> qemu.Cpu:
         for feature in cpu.get("features") or () if feature.get("policy") != "optional"
     )
     model = _word(vmi, "model", cpu.get("model") or "host-model")
-    return qemu.Cpu(sockets, cores, threads, model, features)
+    return qemu.Cpu(sockets, cores, threads, model, (*features, *processor_flags(vmi)))
 
 
 def _word(vmi: Object, field: str, text: str) -> str:
@@ -136,9 +144,9 @@ def _board(vmi: Object) -> str:
 
 
 def _sockets(devices: Mapping[str, Any]) -> qemu.Sockets:
-    if get(devices, "autoattachSerialConsole", default=True):
-        return qemu.Sockets()
-    return qemu.Sockets(serial="", serial_log="")
+    if not get(devices, "autoattachSerialConsole", default=True):
+        return qemu.Sockets(serial="", serial_log="")
+    return qemu.Sockets() if get(devices, "logSerialConsole", default=True) else qemu.Sockets(serial_log="")
 
 
 def _firmware(vmi: Object, facts: HostFacts) -> qemu.Firmware | None:
@@ -169,6 +177,12 @@ def _watchdog(devices: Mapping[str, Any]) -> qemu.Watchdog | None:
     return qemu.Watchdog(action=action)
 
 
+def _inputs(devices: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those that are named; where none is, one may be attached unasked."""
+    given = list(devices.get("inputs") or ())
+    return given if given or not devices.get("autoattachInputDevice") else [{"name": "default-0", "type": "tablet"}]
+
+
 def _input(vmi: Object, one: Mapping[str, Any]) -> qemu.Input:
     bus: Any = one.get("bus") or "usb"
     if one.get("type") != "tablet" or bus not in ("usb", "virtio"):
@@ -177,16 +191,24 @@ def _input(vmi: Object, one: Mapping[str, Any]) -> qemu.Input:
 
 
 def _panic(devices: Mapping[str, Any]) -> str:
+    """The first that is a device; the one of Hyper-V is a flag of the processor."""
     models = {"isa": "pvpanic", "pvpanic": "pvpanic-pci"}
-    return next((models.get(one.get("model"), "pvpanic") for one in devices.get("panicDevices") or ()), "")
+    wanted = [one.get("model") or "isa" for one in devices.get("panicDevices") or ()]
+    return next((models[one] for one in wanted if one in models), "")
 
 
 def _sound(devices: Mapping[str, Any]) -> str:
     return str(get(devices, "sound", "model", default="ich9")) if devices.get("sound") else ""
 
 
-def _smbios(domain: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    values = [("manufacturer", "KubeVirt"), ("product", "None"), ("family", "KubeVirt")]
-    if sku := get(domain, "chassis", "sku"):
-        values.append(("sku", str(sku)))
-    return tuple(values)
+def _video(vmi: Object, devices: Mapping[str, Any]) -> Any:
+    kind = str(get(devices, "video", "type", default="") or "vga")
+    if kind not in get_args(qemu.Video):
+        fix = f"use one of {', '.join(get_args(qemu.Video))}"
+        raise _problem(vmi, f"spec.domain.devices.video.type: there is no card {kind!r} here", fix)
+    return kind
+
+
+def _chassis(domain: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    given: Mapping[str, Any] = domain.get("chassis") or {}
+    return tuple((key, str(given[key])) for key in _CHASSIS if given.get(key))

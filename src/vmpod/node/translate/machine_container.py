@@ -12,6 +12,7 @@ from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate.machine_features import zone
 from vmpod.node.translate.machine_nics import QEMU_USER
 
 COMPUTE = "compute"
@@ -50,8 +51,8 @@ def container_spec(
 
 def environment(vmi: Object) -> dict[str, str]:
     """Almost nothing; TZ where the guest's hardware clock shall show local time."""
-    zone = get(vmi, "spec", "domain", "clock", "timezone")
-    return {"PATH": "/usr/sbin:/usr/bin", "HOME": "/run/vm"} | ({"TZ": str(zone)} if zone else {})
+    local = zone(vmi)
+    return {"PATH": "/usr/sbin:/usr/bin", "HOME": "/run/vm"} | ({"TZ": local} if local else {})
 
 
 def _mounts(volumes: Iterable[PreparedVolume], around: Surroundings) -> Iterable[Mount]:
@@ -93,6 +94,8 @@ def limits(vmi: Object, machine: MachineSpec) -> Limits:
     cpu = get(vmi, "spec", "domain", "resources", "limits", "cpu")
     asked = get(vmi, "spec", "domain", "resources", "requests", "cpu") or cpu
     milli = quantity.to_milli(asked) if asked else machine.cpu.count * 1000
+    reserved = get(vmi, "spec", "domain", "memory", "reservedOverhead", "addedOverhead")
+    memory += quantity.to_bytes(reserved) if reserved else 0
     return Limits(
         memory_bytes=memory + overhead_bytes(machine), cpu_milli=quantity.to_milli(cpu) if cpu else 0,
         cpu_shares=max(2, milli * 1024 // 1000),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from vmpod.base.errors import Problem
 from vmpod.drivers.qemu import spec as qemu
 from vmpod.model.meta import Object, get, name
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate.machine_threads import io_threads
 
 _KINDS = ("disk", "cdrom", "lun")
 _BUSES = ("virtio", "sata", "scsi", "usb")
@@ -35,8 +37,11 @@ def disks(vmi: Object, volumes: Mapping[str, PreparedVolume]) -> tuple[qemu.Disk
     """Every disk, with its boot order. Raises Problem for an entry without a volume and for unknown buses."""
     wanted = entries(vmi)
     boots = _boot_order(vmi, wanted)
-    queues = _queues(vmi)
-    return tuple(_disk(vmi, one, volumes, boots[one["name"]], queues) for one in wanted)
+    queues, threads = _queues(vmi), io_threads(vmi, wanted, _processors(vmi))
+    return tuple(
+        replace(_disk(vmi, one, volumes, boots[one["name"]], queues), io_thread=threads.get(one["name"], ""))
+        for one in wanted
+    )
 
 
 def _boot_order(vmi: Object, wanted: list[Mapping[str, Any]]) -> dict[str, int]:
@@ -48,8 +53,10 @@ def _boot_order(vmi: Object, wanted: list[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _queues(vmi: Object) -> int:
-    if not get(vmi, "spec", "domain", "devices", "blockMultiQueue"):
-        return 0
+    return _processors(vmi) if get(vmi, "spec", "domain", "devices", "blockMultiQueue") else 0
+
+
+def _processors(vmi: Object) -> int:
     cpu = get(vmi, "spec", "domain", "cpu", default={})
     return int(cpu.get("sockets") or 1) * int(cpu.get("cores") or 1) * int(cpu.get("threads") or 1)
 
@@ -68,7 +75,7 @@ def _disk(
     return qemu.Disk(
         name=one["name"], path=volume.container_path, kind=kind, bus=bus, format=_format(volume), readonly=readonly,
         serial=str(one.get("serial") or ""), boot_index=boot, cache=one.get("cache") or "",
-        io=_io(one), logical_block_bytes=size[0], physical_block_bytes=size[1],
+        io=_io(one), logical_block_bytes=size[0], physical_block_bytes=size[1], discard_bytes=size[2],
         shareable=bool(one.get("shareable")), queues=queues, on_error=one.get("errorPolicy") or "",
     )
 
@@ -123,9 +130,9 @@ def _io(one: Mapping[str, Any]) -> Any:
     return "threads" if io == "native" and one.get("cache") != "none" else io
 
 
-def _block_size(one: Mapping[str, Any]) -> tuple[int, int]:
+def _block_size(one: Mapping[str, Any]) -> tuple[int, int, int]:
     custom = get(one, "blockSize", "custom", default={})
-    return int(custom.get("logical") or 0), int(custom.get("physical") or 0)
+    return int(custom.get("logical") or 0), int(custom.get("physical") or 0), int(custom.get("discardGranularity") or 0)
 
 
 def _problem(vmi: Object, one: Mapping[str, Any], why: str, fix: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmpod.drivers.qemu.args import pci
 from vmpod.drivers.qemu.args.options import pairs
 from vmpod.drivers.qemu.spec import MachineSpec, Sockets
 
@@ -11,7 +12,7 @@ AGENT_CHARDEV = "agent0"
 
 def args(spec: MachineSpec) -> tuple[str, ...]:
     """One chardev each. The serial console is also kept in a file: a socket alone loses what nobody reads."""
-    return (*_monitor(spec.sockets), *_serial(spec.sockets), *_agent(spec.sockets))
+    return (*_monitor(spec.sockets), *_serial(spec.sockets), *_agent(spec))
 
 
 def _socket(name: str, path: str, log: str | None = None) -> str:
@@ -30,9 +31,10 @@ def _serial(sockets: Sockets) -> tuple[str, ...]:
     return ("-chardev", chardev, "-device", "isa-serial,chardev=serial0,id=serial0-dev")
 
 
-def _agent(sockets: Sockets) -> tuple[str, ...]:
+def _agent(spec: MachineSpec) -> tuple[str, ...]:
+    sockets = spec.sockets
     if not sockets.agent:
         return ()
     port = pairs("virtserialport", bus="channel0.0", chardev=AGENT_CHARDEV, id="agent0-dev", name=AGENT_PORT)
-    return ("-device", "virtio-serial-pci,id=channel0", "-chardev", _socket(AGENT_CHARDEV, sockets.at(sockets.agent)),
-            "-device", port)
+    channel = pairs(pci.virtio(spec, "virtio-serial-pci"), id="channel0")
+    return ("-device", channel, "-chardev", _socket(AGENT_CHARDEV, sockets.at(sockets.agent)), "-device", port)

@@ -19,4 +19,21 @@ def model(spec: MachineSpec) -> str:
     name = spec.cpu.model
     if name in _HOST_MODELS:
         name = "host" if spec.accelerator == "kvm" else "max"
-    return ",".join((name, *(f"{feature}={'on' if on else 'off'}" for feature, on in spec.cpu.features)))
+    features = [one for one in spec.cpu.features if spec.accelerator == "kvm" or not is_of_kvm(one[0])]
+    return ",".join((name, *(f"{feature}={_shown(value)}" for feature, value in features)))
+
+
+def is_of_kvm(feature: str) -> bool:
+    """Whether it is something that only KVM shows to a guest; QEMU does not start with some of them without it."""
+    return feature.startswith(("hv-", "kvm"))
+
+
+def _shown(value: bool | str) -> str:
+    return value if isinstance(value, str) else "on" if value else "off"
+
+
+def in_vain(spec: MachineSpec) -> tuple[str, ...]:
+    """Features that were asked for and that this accelerator cannot show."""
+    if spec.accelerator == "kvm":
+        return ()
+    return tuple(name for name, value in spec.cpu.features if value is not False and is_of_kvm(name))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from vmpod.drivers.qemu.args import pci
-from vmpod.drivers.qemu.args.options import as_json, pairs
+from vmpod.drivers.qemu.args.options import UNDERSCORED, as_json, pairs
 from vmpod.drivers.qemu.spec import Disk, MachineSpec
 
 _NODE_ROOM = 31  # QEMU's limit for node names
@@ -20,9 +20,12 @@ def node(disk: Disk) -> str:
 
 
 def args(spec: MachineSpec) -> tuple[str, ...]:
-    """Controllers first, then one block node and one device for each disk."""
+    """Threads and controllers first, then one block node and one device for each disk."""
     sata = iter(_sata_ports(spec))
-    words: list[str] = list(_controllers(spec))
+    words: list[str] = []
+    for thread in dict.fromkeys(disk.io_thread for disk in spec.disks if disk.io_thread):
+        words += ("-object", pairs("iothread", id=thread))
+    words += _controllers(spec)
     for disk in spec.disks:
         words += ("-blockdev", as_json(blockdev(disk)), "-device", _device(spec, disk, sata))
     return tuple(words)
@@ -49,7 +52,7 @@ def _controllers(spec: MachineSpec) -> Iterable[str]:
     for number in range(_extra_controllers(spec)):
         yield from ("-device", pairs("ahci", id=f"ahci{number}"))
     if pci.has_scsi(spec):
-        yield from ("-device", pairs("virtio-scsi-pci", id="scsi0", bus=pci.bus(spec, "scsi0")))
+        yield from ("-device", pairs(pci.virtio(spec, "virtio-scsi-pci"), id="scsi0", bus=pci.bus(spec, "scsi0")))
 
 
 def blockdev(disk: Disk, backing: Mapping[str, object] | None = None) -> dict[str, object]:
@@ -75,7 +78,7 @@ def plug(disk: Disk, bus: str) -> dict[str, object]:
     """What `device_add` is told for a disk that is plugged into a running machine."""
     values = {"driver": _model(disk), "id": device_id(disk.name), "bus": bus, "drive": node(disk),
               "serial": disk.serial or None, **_behaviour(disk)}
-    return {key if "block_size" in key else key.replace("_", "-"): value
+    return {key if key in UNDERSCORED else key.replace("_", "-"): value
             for key, value in values.items() if value is not None}
 
 
@@ -85,14 +88,16 @@ def device_id(name: str) -> str:
 
 
 def _device(spec: MachineSpec, disk: Disk, sata: Iterable[str]) -> str:
-    return pairs(_model(disk), id=device_id(disk.name), **_place(spec, disk, sata), drive=node(disk),
-                 serial=disk.serial or None, bootindex=disk.boot_index or None, **_behaviour(disk))
+    model = _model(disk, transitional=spec.transitional)
+    return pairs(model, id=device_id(disk.name), **_place(spec, disk, sata), drive=node(disk),
+                 serial=disk.serial or None, bootindex=disk.boot_index or None,
+                 iothread=disk.io_thread or None, **_behaviour(disk))
 
 
-def _model(disk: Disk) -> str:
+def _model(disk: Disk, *, transitional: bool = False) -> str:
     if disk.kind == "lun":
         return "scsi-hd"
-    families = {"virtio": "virtio-blk-pci", "usb": "usb-storage"}
+    families = {"virtio": "virtio-blk-pci-transitional" if transitional else "virtio-blk-pci", "usb": "usb-storage"}
     kind = "cd" if disk.kind == "cdrom" else "hd"
     return families.get(disk.bus) or f"{'scsi' if disk.bus == 'scsi' else 'ide'}-{kind}"
 
@@ -114,6 +119,8 @@ def _behaviour(disk: Disk) -> dict[str, str | int | bool | None]:
     if disk.logical_block_bytes:
         values |= {"logical_block_size": str(disk.logical_block_bytes),
                    "physical_block_size": str(disk.physical_block_bytes or disk.logical_block_bytes)}
+    if disk.discard_bytes:
+        values["discard_granularity"] = str(disk.discard_bytes)
     if disk.bus == "virtio" and disk.queues > 1:
         values["num_queues"] = disk.queues
     if disk.bus == "usb":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmpod.drivers.qemu.args import memory
 from vmpod.drivers.qemu.args.options import pairs, text
 from vmpod.drivers.qemu.spec import Clock, MachineSpec
 
@@ -18,8 +19,9 @@ def args(spec: MachineSpec) -> tuple[str, ...]:
         "-machine", _machine(spec),
         "-accel", _accelerator(spec),
         "-uuid", spec.uuid,
-        "-smbios", _identity(spec),
+        *_identity(spec),
         "-rtc", _clock(spec.clock),
+        *_timers(spec),
         *_actions(spec),
         "-boot", "menu=off,strict=on",
         "-msg", "timestamp=on",
@@ -30,6 +32,9 @@ def args(spec: MachineSpec) -> tuple[str, ...]:
 def _machine(spec: MachineSpec) -> str:
     secure = spec.firmware is not None and spec.firmware.secure_boot
     return pairs(spec.machine, usb=False, vmport=False, dump_guest_core=False,
+                 hpet=None if spec.clock.hpet else False, pit=None if spec.clock.pit else False,
+                 graphics=False if spec.bios_on_serial else None,
+                 memory_backend=memory.BACKEND if spec.page_bytes else None,
                  smm=None if not spec.is_pcie else secure, acpi=None if spec.acpi else False)
 
 
@@ -39,13 +44,21 @@ def _accelerator(spec: MachineSpec) -> str:
     return pairs("tcg", thread="multi", tb_size=TCG_BUFFER_MIB)
 
 
-def _identity(spec: MachineSpec) -> str:
+def _identity(spec: MachineSpec) -> tuple[str, ...]:
     values = dict(spec.smbios) | ({"serial": spec.serial} if spec.serial else {})
-    return pairs("type=1", **values)
+    chassis = ("-smbios", pairs("type=3", **dict(spec.chassis))) if spec.chassis else ()
+    return ("-smbios", pairs("type=1", **values), *chassis)
 
 
 def _clock(clock: Clock) -> str:
-    return "base=localtime" if clock.local else "base=utc"
+    base = "base=localtime" if clock.local else "base=utc"
+    return pairs(base, clock=clock.driver or None, driftfix="slew" if clock.slew else None)
+
+
+def _timers(spec: MachineSpec) -> tuple[str, ...]:
+    """Emulation loses no tick of the old timer: only KVM's has a rule for lost ones."""
+    ticks = spec.clock.pit_ticks if spec.accelerator == "kvm" else ""
+    return ("-global", f"kvm-pit.lost_tick_policy={ticks}") if ticks else ()
 
 
 def _actions(spec: MachineSpec) -> tuple[str, ...]:

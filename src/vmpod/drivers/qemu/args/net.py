@@ -20,9 +20,10 @@ def _backend(nic: Nic) -> str:
 
 
 def _card(spec: MachineSpec, nic: Nic) -> str:
+    model = pci.virtio(spec, _MODELS["virtio"]) if nic.model == "virtio" else nic.model
     several = nic.model == "virtio" and nic.queues > 1
     return pairs(
-        _MODELS.get(nic.model, nic.model), netdev=f"host-{nic.name}", id=f"nic-{nic.name}", mac=nic.mac,
+        model, netdev=f"host-{nic.name}", id=f"nic-{nic.name}", mac=nic.mac,
         bus=pci.bus(spec, f"nic-{nic.name}"), bootindex=nic.boot_index or None,
         acpi_index=nic.acpi_index or None,
         romfile=None if nic.boot_index else "", mq=True if several else None,

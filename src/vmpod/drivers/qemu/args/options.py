@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-_UNDERSCORED = frozenset(("vgamem_mb", "logical_block_size", "physical_block_size"))
+UNDERSCORED = frozenset(("vgamem_mb", "logical_block_size", "physical_block_size", "discard_granularity"))
 """Old properties keep their underscore."""
 
 
@@ -21,7 +21,7 @@ def pairs(head: str, **values: str | int | bool | None) -> str:
         if value is None:
             continue
         shown = ("on" if value else "off") if isinstance(value, bool) else text(str(value))
-        name = key if key in _UNDERSCORED else key.replace("_", "-")
+        name = key if key in UNDERSCORED else key.replace("_", "-")
         parts.append(f"{name}={shown}")
     return ",".join(parts)
 

@@ -25,6 +25,11 @@ def is_scsi(disk: Disk) -> bool:
     return disk.bus == "scsi" or disk.kind == "lun"
 
 
+def virtio(spec: MachineSpec, model: str) -> str:
+    """The model of a virtio card; a transitional one speaks the first drivers' language too."""
+    return f"{model}-transitional" if spec.transitional else model
+
+
 def plugged(spec: MachineSpec) -> tuple[str, ...]:
     """The names of what sits in root ports, in the order of their bus numbers."""
     disks = tuple(f"disk-{d.name}" for d in spec.disks if d.bus == "virtio" and not is_scsi(d))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vmpod.drivers.qemu.args import pci
+from vmpod.drivers.qemu.args.options import pairs
 from vmpod.drivers.qemu.spec import MachineSpec
 
 
@@ -9,4 +11,5 @@ def args(spec: MachineSpec) -> tuple[str, ...]:
     """A virtio random number generator fed by the host's."""
     if not spec.rng:
         return ()
-    return ("-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng0,id=rng0-dev")
+    card = pairs(pci.virtio(spec, "virtio-rng-pci"), rng="rng0", id="rng0-dev")
+    return ("-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", card)
