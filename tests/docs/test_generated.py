@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from vmpod.kinds import KINDS
+from vmpod.kinds.parts.machine_support import machine_warnings
 from vmpod.kinds.parts.support import ACTED, BLOCKS
+from vmpod.node.translate import machine
 
 Script = Callable[[str], ModuleType]
 
@@ -58,10 +61,48 @@ def test_every_leaf_of_a_tree_has_a_row(script: Script, tree: object, found: obj
     assert list(script("generate-reference").walk(tree, "s")) == found
 
 
-def test_every_machine_field_is_in_one_of_the_two_tables(script: Script) -> None:
-    """What the schema has is either said to be looked at, or listed as ignored."""
+def _schema_fields(made: ModuleType) -> list[str]:
+    """The fields of a machine that have none below them, found without the tree."""
+    name = made.schema.definition_name(made.VIRTUALMACHINEINSTANCE)
+
+    def below(found: Any, path: str) -> list[str]:
+        inner = made._fields(found)
+        return [one for key, value in inner.items() for one in below(value, f"{path}.{key}")] or [path]
+
+    return below(made.schema._definition(name)["properties"]["spec"], "spec")
+
+
+def test_every_machine_field_is_in_the_matrix_once(script: Script, root: Path) -> None:
     made = script("generate-reference")
-    acted = {path for path, _ in made.walk(made.MACHINE, "spec")}
-    ignored = set(made.TABLES["machine-ignored"]().replace("- `", "").replace("`", "").split())
-    assert not acted & ignored
-    assert {"spec.domain.devices.tpm", "spec.dnsConfig"} <= ignored
+    page = (root / "docs/reference/kubevirt.md").read_text()
+    body = page[page.index("## VirtualMachineInstance"):page.index("## DataVolume")]
+    rows = [line.split("`")[1] for line in body.splitlines() if line.startswith("| `spec.")]
+    assert sorted(rows) == sorted(_schema_fields(made))
+    assert len(rows) > 300
+
+
+def _said(path: str, value: Any) -> Any:
+    """A machine's spec that says nothing but the field at `path`."""
+    for key in reversed(path.split(".")[1:]):
+        value = {key: value}
+    return value
+
+
+def test_what_the_matrix_calls_refused_or_ignored_is_named_when_it_is_said(script: Script) -> None:
+    """And nothing else is."""
+    for path, (verdict, known) in script("generate-reference").matrix().items():
+        value = {"something": "1"} if isinstance(known, dict) else "something"
+        told = list(machine_warnings(_said(path, value), "spec"))
+        named = [one for one in told if f"{path}.something".startswith(one.partition(": ")[0])]
+        expected = verdict in ("refused", "ignored") or isinstance(known, (frozenset, dict))
+        assert (len(told), len(named)) == ((1, 1) if expected else (0, 0)), (path, told)
+
+
+@pytest.mark.parametrize("path", ["firmware.kernelBoot", "devices.gpus", "devices.hostDevices", "devices.filesystems",
+                                  "launchSecurity"])
+def test_a_refused_field_stops_its_machine(script: Script, path: str) -> None:
+    """The driver has a reason for each field of the domain that the matrix calls refused."""
+    reasons = {".".join(where) for where, _ in machine._REFUSED}
+    assert path in reasons
+    refused = [one for one, (verdict, _) in script("generate-reference").matrix().items() if verdict == "refused"]
+    assert any(one.startswith(f"spec.domain.{path}") for one in refused)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmpod.kinds.parts.support import ACTED, BLOCKS, Tree, unsupported
+from vmpod.kinds.parts.support import ACTED, BLOCKS, Near, Tree, unsupported
 from vmpod.model.meta import Object
 
 _ON: frozenset[Any] = frozenset({True})
 _OFF: frozenset[Any] = frozenset({False})
+_OF_KVM = Near("shown to the guest under KVM; an event names it where the guest is emulated")
+_MODEL = Near("host-model and host-passthrough are the host's own under KVM, else QEMU's fullest (max)")
+_POOL = Near("disks are dealt to the threads in turn; the queues of one disk share a thread")
 _PROBE: Tree = {
     "httpGet": ACTED, "tcpSocket": ACTED, "exec": ACTED, "guestAgentPing": ACTED, "initialDelaySeconds": ACTED,
     "timeoutSeconds": ACTED, "periodSeconds": ACTED, "successThreshold": ACTED, "failureThreshold": ACTED,
@@ -41,9 +44,9 @@ _DEVICES: Tree = {
     "gpus": BLOCKS, "hostDevices": BLOCKS, "filesystems": BLOCKS,
 }
 _DOMAIN: Tree = {
-    "cpu": {"sockets": ACTED, "cores": ACTED, "threads": ACTED, "model": ACTED, "features": ACTED},
+    "cpu": {"sockets": ACTED, "cores": ACTED, "threads": ACTED, "model": _MODEL, "features": ACTED},
     "memory": {"guest": ACTED, "hugepages": ACTED, "reservedOverhead": {"addedOverhead": ACTED}},
-    "ioThreadsPolicy": ACTED, "ioThreads": ACTED,
+    "ioThreadsPolicy": ACTED, "ioThreads": _POOL,
     "resources": {
         "requests": {"cpu": ACTED, "memory": ACTED}, "limits": {"cpu": ACTED, "memory": ACTED},
         "overcommitGuestOverhead": ACTED,
@@ -54,11 +57,11 @@ _DOMAIN: Tree = {
         "bootloader": {"bios": {"useSerial": ACTED}, "efi": {"secureBoot": ACTED, "persistent": _OFF}},
     },
     "features": {
-        "acpi": ACTED, "smm": ACTED, "apic": {"enabled": _ON, "endOfInterrupt": ACTED}, "hyperv": ACTED,
-        "hypervPassthrough": ACTED, "kvm": ACTED, "pvspinlock": ACTED,
+        "acpi": ACTED, "smm": ACTED, "apic": {"enabled": _ON, "endOfInterrupt": _OF_KVM}, "hyperv": _OF_KVM,
+        "hypervPassthrough": _OF_KVM, "kvm": ACTED, "pvspinlock": _OF_KVM,
     },
     "clock": {"utc": ACTED, "timezone": ACTED, "timer": {
-        "hpet": {"present": ACTED, "tickPolicy": frozenset({"delay", ""})}, "hyperv": ACTED, "kvm": ACTED,
+        "hpet": {"present": ACTED, "tickPolicy": frozenset({"delay", ""})}, "hyperv": _OF_KVM, "kvm": ACTED,
         "pit": {"present": ACTED, "tickPolicy": frozenset({"delay", "discard", ""})},
         "rtc": {"present": _ON, "tickPolicy": frozenset({"delay", "catchup", ""}), "track": ACTED},
     }},
@@ -88,8 +91,8 @@ _MACHINE: Tree = {
         "sshPublicKey": {"source": ACTED, "propagationMethod": {"noCloud": ACTED, "configDrive": ACTED}},
     },
     "nodeSelector": ACTED, "affinity": ACTED, "tolerations": ACTED,
-    # On one machine nothing is spread; the scheduler tells about it in an event. Nothing is preempted either.
-    "topologySpreadConstraints": ACTED, "priorityClassName": ACTED,
+    "topologySpreadConstraints": Near("on one machine nothing is spread; an event tells"),
+    "priorityClassName": Near("stored; nothing is preempted on one machine"),
     "hostname": ACTED, "subdomain": ACTED,
     "startStrategy": ACTED,
     "terminationGracePeriodSeconds": ACTED,

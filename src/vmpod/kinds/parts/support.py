@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -14,11 +15,18 @@ class Mark(Enum):
     BLOCKS = auto()
 
 
+@dataclass(frozen=True)
+class Near:
+    """It is acted on, but not quite as under KubeVirt; `how` says what is different."""
+
+    how: str
+
+
 ACTED: Final = Mark.ACTED
 BLOCKS: Final = Mark.BLOCKS
 # A mapping goes down a level (for lists: into each entry), a set holds the values that are honoured, a mark ends
 # the walk. A field that is not named is not acted on.
-Tree = Mapping[str, "Mark | Tree | frozenset[Any]"]
+Tree = Mapping[str, "Mark | Near | Tree | frozenset[Any]"]
 NOT_YET: Final = "not supported yet, ignored"
 NOT_AT_ALL: Final = "not supported yet, nothing starts with it"
 
@@ -32,8 +40,8 @@ def unsupported(value: object, tree: Tree, path: str) -> Iterator[str]:
             yield from _judge(found, tree.get(key), f"{path}.{key}")
 
 
-def _judge(found: object, known: Mark | Tree | frozenset[Any] | None, path: str) -> Iterator[str]:
-    if known is ACTED:
+def _judge(found: object, known: Mark | Near | Tree | frozenset[Any] | None, path: str) -> Iterator[str]:
+    if known is ACTED or isinstance(known, Near):
         return
     if known is None or known is BLOCKS:
         # False, 0 and empty lists ask for nothing; an empty mapping often does (`tpm: {}`).
