@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from vmpod.base import proc
+from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
-from vmpod.client.simple import SimpleClient
+from vmpod.cli import bridge
+from vmpod.client.simple import SimpleClient, target
+from vmpod.model.status import ApiError
 from vmpod.testing.guest import GREETING
 
 from ..e2e.product import Product, wait
@@ -98,12 +101,17 @@ def test_a_home_is_its_owners(quick: Product) -> None:
         assert file.stat().st_mode & 0o077 == 0, file
 
 
-def test_two_readers_of_the_console(quick: Product) -> None:
-    with stream(quick, "quick", "console") as first, stream(quick, "quick", "console") as second:
+def test_the_next_client_takes_the_console_over(quick: Product) -> None:
+    """Nobody says farewell to the earlier one: that is how virtctl knows that another user connected."""
+    with stream(quick, "quick", "console") as first:
         assert first.protocol == "plain.kubevirt.io"
         first.send(b"hello")
         heard(first, b"hello")
-        heard(second, b"hello")
+        with stream(quick, "quick", "console") as second:
+            second.send(b"again")
+            heard(second, b"again")
+            with pytest.raises((AssertionError, OSError, Problem)):
+                heard(first, b"never said", 5)
 
 
 def test_the_screen(quick: Product) -> None:
@@ -112,6 +120,13 @@ def test_the_screen(quick: Product) -> None:
     with SimpleClient.load(Paths(quick.home).kubeconfig) as client:
         path = f"/apis/subresources.kubevirt.io/v1/namespaces/default/{INSTANCES}/quick/vnc/screenshot"
         assert client.raw("GET", path, query={"moveCursor": "false"}).body.startswith(b"\x89PNG\r\n")
+        with stream(quick, "quick", "vnc") as screen:
+            heard(screen, b"RFB 003.008\n")
+            vnc = path.removesuffix("/screenshot")
+            with pytest.raises(ApiError, match=r"Active VNC connection\. Request denied\."):
+                bridge.Stream.open(client.context, target(vnc, {"preserveSession": "true"}), bridge.PROTOCOL, 10)
+            graph = client.raw("GET", f"{path.partition('/vnc')[0]}/objectgraph")
+            assert b"virt-launcher-quick-" in graph.body
 
 
 def test_pause_and_unpause(quick: Product) -> None:
