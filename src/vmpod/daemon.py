@@ -203,12 +203,17 @@ async def _serve(home: Home, api: Api, pki: auth.Pki, parts: AsyncExitStack) -> 
     serving = await serve(api, settings.listen, settings.port, auth.server_context(pki))
     parts.push_async_callback(serving.stop)
     settings.changed(port=serving.port).save(home.paths)
-    everywhere = settings.listen in ("0.0.0.0", "::")
-    server = f"https://{'127.0.0.1' if everywhere else settings.listen}:{serving.port}"
+    server = f"https://{_reached_at(home)}:{serving.port}"
     files = (pki.ca.read_bytes(), pki.client_cert.read_bytes(), pki.client_key.read_bytes())
     kubeconfig.write(home.paths.kubeconfig, kubeconfig.document(server, *files))
     _log.info("serving on %s", server)
     return serving.port
+
+
+def _reached_at(home: Home) -> str:
+    """The address at which clients of this machine find the API."""
+    listen = home.settings.listen
+    return "127.0.0.1" if listen in ("0.0.0.0", "::") else listen
 
 
 async def _run(home: Home, client: Client, network: Network, streams: LateStreams, pki: auth.Pki, port: int,
@@ -261,6 +266,7 @@ def _start_controllers(home: Home, client: Client, cache: Cache, network: Networ
         loadbalancer_cidr=config.loadbalancer_cidr, node_names=home.nodes, dns_address=config.dns_address,
         strict_scheduling=home.settings.strict_scheduling, api_port=port, ca_pem=pki.ca.read_text(),
         api_service_address=str(ip_network(config.service_cidr)[1]), version=__version__,
+        api_address=_reached_at(home),
     )  # fmt: skip
     return start_all(client, cache, lambda component: Recorder(client, component, home.node), SystemClock(), told)
 
@@ -307,7 +313,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     parts.push_async_callback(agent.stop)
     await machines.start()
     parts.push_async_callback(machines.stop)
-    streams.node = NodeStreams(agent, machines, paths, served_port=port)
+    streams.node = NodeStreams(agent, machines, claims, paths, served_port=port)
 
 
 async def _stop_loops(loops: list[AnyLoop]) -> None:

@@ -90,6 +90,20 @@ def test_an_import_is_followed_to_its_end() -> None:
     assert world.notes[-1].message == "Successfully imported into PVC disk"
 
 
+def test_an_upload_is_followed_to_its_end() -> None:
+    world = world_of({"upload": {}})
+    notes = meta.annotations(claim(world))
+    assert notes[_ANNOTATION + "upload.target"] == ""
+    assert _ANNOTATION + "import.source" not in notes
+    assert status(world)["phase"] == "Pending"
+    assert report(world)["phase"] == "UploadScheduled"
+    assert report(world, pod_phase="Running", pod_ready="true")["phase"] == "UploadReady"
+    assert condition_of(world, "Running")[0] == "True"
+    assert report(world, pod_phase="Succeeded", pod_ready="true")["phase"] == "Succeeded"
+    assert condition_of(world, "Running") == ("False", "Completed", "Upload Complete")
+    assert [note.reason for note in world.notes] == ["UploadScheduled", "UploadReady", "UploadSucceeded"]
+
+
 def test_a_failure_is_told_with_its_cause() -> None:
     world = world_of({"http": {"url": "http://x/y"}})
     marks = {"pod_phase": "Failed", "condition_running_message": "checksum mismatch", "pod_restarts": "2"}
@@ -103,7 +117,7 @@ def test_a_failure_is_told_with_its_cause() -> None:
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ({"source": {"upload": {}}}, "spec.source.upload is not supported yet"),
+        ({"source": {"upload": {}}, "contentType": "archive"}, "an archive cannot be uploaded yet"),
         ({"source": {"pvc": {"name": "a", "namespace": "b"}}}, "spec.source.pvc is not supported yet"),
         ({"source": {"snapshot": {"name": "a", "namespace": "b"}}}, "spec.source.snapshot is not supported yet"),
         ({"source": {"http": {"url": "http://x", "extraHeaders": ["a: b"]}}}, "spec.source.http.extraHeaders"),

@@ -89,6 +89,13 @@ class Folders:
         self.released.append(pod_uid)
 
 
+class NoClaims:
+    """There are none."""
+
+    async def open_upload(self, key: tuple[str, str], size: int) -> Any:
+        raise Problem("take an image", "there are no claims here")
+
+
 class NoMachines:
     """There are none."""
 
@@ -142,7 +149,7 @@ class Place:
 
     @property
     def streams(self) -> NodeStreams:
-        return NodeStreams(self.agent, NoMachines(), self.paths)
+        return NodeStreams(self.agent, NoMachines(), NoClaims(), self.paths)
 
     async def start(self) -> None:
         client = Client(InProcess(self.api, User("system:vmpod")))

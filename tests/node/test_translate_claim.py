@@ -11,7 +11,7 @@ import pytest
 from vmpod.kinds import PERSISTENTVOLUMECLAIM
 from vmpod.model.meta import Object
 from vmpod.node.translate import claim as claims
-from vmpod.node.translate.claim import CancelImport, MakeVolume, Seen, StartImport, plan, status
+from vmpod.node.translate.claim import CancelImport, MakeVolume, OfferUpload, Seen, StartImport, plan, status
 from vmpod.reconcile.actions import Patch
 
 LOCAL: Object = {
@@ -178,3 +178,26 @@ def test_the_plan_ends() -> None:
                     wanted["metadata"]["finalizers"] = patch["metadata"].get("finalizers", wanted["metadata"]["finalizers"])
     assert wanted["spec"]["volumeName"] == "pvc-u1"
     assert plan(seen(wanted, volume=there)).actions == ()
+
+
+@pytest.mark.parametrize(
+    ("marks", "importing", "steps"),
+    [
+        ({}, False, [OfferUpload]),
+        ({}, True, []),
+        ({"pod.ready": "true", "pod.phase": "Running"}, False, []),
+        ({"pod.phase": "Succeeded"}, False, []),
+        ({"contentType": "archive"}, False, []),
+    ],
+)
+def test_an_upload_is_offered_once(marks: dict[str, str], importing: bool, steps: list[type]) -> None:
+    wanted = claim(volume="pvc-u1", marks={"upload.target": "", **marks})
+    found = plan(seen(wanted, volume=volume(), importing=importing))
+    assert [type(one) for one in found.actions] == steps
+    assert bool(found.events) == ("contentType" in marks)
+    assert ("waits for an upload" in claims.is_import_pending(wanted)) == (marks.get("pod.phase") != "Succeeded")
+
+
+def test_an_offer_says_why_the_last_upload_failed() -> None:
+    notes = claims.as_offer(message="no disk", reason="Format")["metadata"]["annotations"]
+    assert (notes[claims.POD_READY], notes[claims.POD_PHASE], notes[claims.RUNNING_MESSAGE]) == ("true", "Running", "no disk")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,7 +22,7 @@ class ApiConfig:
     """What an API serves as; the ranges are free of the host's own routes.
 
     `service_cidr`: of it, address 1 is the API's and address 10 the cluster DNS's. `version` is the gitVersion
-    that /version reports.
+    that /version reports. `upload_key` signs upload tokens; a new one with each engine ends those of the last.
     """
 
     service_cidr: str = "10.96.0.0/16"
@@ -29,6 +30,7 @@ class ApiConfig:
     version: str = "v1.35.0+vmpod"
     kubevirt_version: str = "v1.9.0+vmpod"
     max_body_bytes: int = 3 << 20
+    upload_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ _ALWAYS: Final[dict[str, tuple[str, ...]]] = {
     "replicasets.apps": ("scale",),
 }
 KUBEVIRT_SUBRESOURCES: Final = "subresources.kubevirt.io"
+UPLOADS: Final = "upload.cdi.kubevirt.io"
+UPLOADS_VERSION: Final = "v1beta1"
+_TOKENS: Final = ("uploadtokenrequests", "uploadtokenrequest", "UploadTokenRequest")
 MACHINE_VERBS: Final = {
     "virtualmachines": ("objectgraph", "portforward", "restart", "start", "stop"),
     "virtualmachineinstances": (
@@ -84,7 +87,7 @@ def groups() -> dict[str, tuple[str, ...]]:
     names = dict.fromkeys(kind.group for kind in KINDS if kind.group)
     ordered = sorted(names, key=lambda name: _PRIORITY.index(name) if name in _PRIORITY else len(_PRIORITY))
     found = {name: _versions([kind for kind in KINDS if kind.group == name]) for name in ordered}
-    return found | {KUBEVIRT_SUBRESOURCES: ("v1", "v1alpha3")}
+    return found | {KUBEVIRT_SUBRESOURCES: ("v1", "v1alpha3"), UPLOADS: (UPLOADS_VERSION,)}
 
 
 def kinds_of(group: str, version: str) -> list[Kind]:
@@ -104,6 +107,10 @@ def resource_list(group: str, version: str) -> Object | None:
     """The APIResourceList of a group version, None when nothing is served there."""
     if group == KUBEVIRT_SUBRESOURCES:
         resources = list(_machine_resources())
+    elif group == UPLOADS:
+        plural, singular, kind_name = _TOKENS
+        resources = [{"name": plural, "singularName": singular, "namespaced": True, "kind": kind_name,
+                      "verbs": ["create"]}]
     else:
         resources = [entry for kind in kinds_of(group, version) for entry in _resource_entries(kind)]
     if not resources or (group and version not in groups().get(group, ())):
@@ -171,6 +178,10 @@ def _discovered_group(group: str) -> Object:
 def _discovered_resources(group: str, version: str) -> list[Object]:
     if group == KUBEVIRT_SUBRESOURCES:
         return []
+    if group == UPLOADS:
+        plural, singular, kind_name = _TOKENS
+        return [{"resource": plural, "responseKind": {"group": group, "version": version, "kind": kind_name},
+                 "scope": "Namespaced", "singularResource": singular, "verbs": ["create"]}]
     return [_discovered(kind, version) for kind in kinds_of(group, version)]
 
 

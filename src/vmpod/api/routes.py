@@ -23,6 +23,7 @@ from vmpod.api.subresources import (
     reviews,
     scale,
     serviceaccounts,
+    uploadtokens,
     virtualmachines,
     volumes,
 )
@@ -38,6 +39,7 @@ from vmpod.model import status
 
 Endpoint = Callable[[Call], Awaitable[Response | Tunnel]]
 
+_TOKENS: Final = "/apis/upload.cdi.kubevirt.io/v1beta1/namespaces/NAMESPACE/uploadtokenrequests"
 _VM: Final = "virtualmachines.subresources.kubevirt.io/NAME"
 _VMI: Final = "virtualmachineinstances.subresources.kubevirt.io/NAME"
 
@@ -62,6 +64,8 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", reviews.whoami),
     ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", reviews.access),
     ("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", reviews.rules),
+    ("POST", _TOKENS, uploadtokens.create),
+    ("GET", f"{_TOKENS}/NAME", uploadtokens.absent),
     # every kind
     ("GET", "KINDS", list_objects),
     ("POST", "KINDS", create_object),
@@ -179,6 +183,11 @@ def route(request: Request, backend: Backend) -> tuple[Endpoint, Call]:
             return _endpoint(methods, request.method), Call(request, backend, rest=(group, version))
         case ["api", version, *rest]:
             return _resource(request, backend, version, _target("", version, rest))
+        case ["apis", discovery.UPLOADS, _, "namespaces", space, "uploadtokenrequests"]:
+            return _endpoint(_PATHS[_TOKENS], request.method), Call(request, backend, namespace=space)
+        case ["apis", discovery.UPLOADS, _, "namespaces", space, "uploadtokenrequests", name]:
+            methods = _PATHS[f"{_TOKENS}/NAME"]
+            return _endpoint(methods, request.method), Call(request, backend, namespace=space, name=name)
         case ["apis", group, version, *rest]:
             return _resource(request, backend, version, _target(group, version, rest))
     raise status.no_route()

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import ClientError, WSCloseCode, WSMsgType, web
 from aiohttp.web_protocol import RequestHandler
 
-from vmpod.api import representation
+from vmpod.api import representation, uploads
 from vmpod.api.app import Api, error_response
 from vmpod.api.auth import user_of
 from vmpod.api.sockets import Tunnel
@@ -90,6 +90,8 @@ class _Edge:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to its end."""
+        if request.path in uploads.PATHS:
+            return await self._upload(request)
         try:
             ours = await self._read(request)
         except status.ApiError as error:
@@ -100,6 +102,17 @@ class _Edge:
         if found.stream is not None:
             return await self._stream(request, found, found.stream)
         return _plain(await representation.compressed(found, ours.headers.get("accept-encoding", "")))
+
+    async def _upload(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The image goes on as it comes; a client that hangs up cancels this task."""
+        bearer, size = request.headers.get("Authorization", ""), request.content_length or 0
+        with self._remembered():
+            try:
+                found = await uploads.take(
+                    self._api.backend, request.method, bearer, size, request.content.iter_any())
+            except (ConnectionError, ClientError) as fault:
+                found = Response(400, {"content-type": "text/plain"}, f"the upload was cut off: {fault}\n".encode())
+        return _plain(found)
 
     async def _answer(self, request: Request) -> Response | Tunnel:
         """A write goes on to its end when its client hangs up, so that what it took is accounted for."""

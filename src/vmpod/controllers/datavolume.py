@@ -7,7 +7,7 @@ from datetime import datetime
 
 from vmpod.client.cache import Cache
 from vmpod.controllers.children import adopt, is_controlled_by
-from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal
+from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal, source
 from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace
@@ -25,7 +25,12 @@ _EVENTS = {
     "Succeeded": ("Normal", "ImportSucceeded", "Successfully imported into PVC {}"),
     "Failed": ("Warning", "ImportFailed", "Failed to import into PVC {}"),
 }
-_RUNS = ("ImportScheduled", "ImportInProgress")
+_UPLOAD_EVENTS = {
+    "UploadScheduled": ("Normal", "UploadScheduled", "Upload into {} scheduled"),
+    "UploadReady": ("Normal", "UploadReady", "Upload into {} ready"),
+    "Succeeded": ("Normal", "UploadSucceeded", "Successfully uploaded into {}"),
+}
+_MOVES = ("ImportInProgress", "UploadReady")
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,10 @@ def _news(seen: Seen) -> tuple[Note, ...]:
     if trouble is not None:
         known = conditions.find(get(seen.volume, "status", "conditions"), "Running") or {}
         return () if known.get("message") == trouble[1] else (_note(seen, "Warning", *trouble),)
-    if before == after or after not in _EVENTS:
+    told = _UPLOAD_EVENTS if _is_upload(seen) else _EVENTS
+    if before == after or after not in told:
         return ()
-    type, reason, text = _EVENTS[after]
+    type, reason, text = told[after]
     detail = _detail(seen)
     message = text.format(name(seen.volume)) + (f": {detail}" if after == "Failed" and detail else "")
     return (_note(seen, type, reason, message),)
@@ -107,6 +113,10 @@ def _detail(seen: Seen) -> str:
     return _mark(seen, "condition.running.message")
 
 
+def _is_upload(seen: Seen) -> bool:
+    return source(seen.volume)[0] == "upload"
+
+
 def phase(seen: Seen) -> str:
     """The phase that follows from the claim; what succeeded stays so."""
     if _trouble(seen) is not None or seen.claim is None or not seen.is_own:
@@ -114,11 +124,14 @@ def phase(seen: Seen) -> str:
     worker = _mark(seen, "pod.phase")
     if worker == "Succeeded" or _phase_before(seen) == "Succeeded":
         return "Succeeded"
+    is_bound = get(seen.claim, "status", "phase") == "Bound"
+    if _is_upload(seen):
+        ready = "UploadReady" if _mark(seen, "pod.ready") == "true" else "UploadScheduled"
+        return ready if is_bound else "Pending"
     if worker == "Failed":
         return "Failed"
     if worker == "Running":
         return "ImportInProgress"
-    is_bound = get(seen.claim, "status", "phase") == "Bound"
     return "ImportScheduled" if worker or is_bound else "Pending"
 
 
@@ -150,7 +163,7 @@ def _conditions(seen: Seen, now: str) -> list[Object]:
     old = get(seen.volume, "status", "conditions", default=[])
     found = _bound(seen, old)
     found = conditions.set_condition(found, "Running", *_running(seen, now), seen.now)
-    why = {"Succeeded": "", "Failed": "Error"}.get(now, "TransferRunning" if now == "ImportInProgress" else "")
+    why = {"Succeeded": "", "Failed": "Error"}.get(now, "TransferRunning" if now in _MOVES else "")
     return conditions.set_condition(found, "Ready", now == "Succeeded", why, "", seen.now)
 
 
@@ -167,10 +180,10 @@ def _running(seen: Seen, now: str) -> tuple[str, str, str]:
     if trouble is not None:
         return "False", *trouble
     if now == "Succeeded":
-        return "False", "Completed", "Import Complete"
+        return "False", "Completed", "Upload Complete" if _is_upload(seen) else "Import Complete"
     if now == "Failed":
         return "False", "Error", _detail(seen) or "the import failed"
-    if now == "ImportInProgress":
+    if now in _MOVES:
         return "True", _mark(seen, "condition.running.reason") or "Pod is running", _detail(seen)
     return "False", _mark(seen, "condition.running.reason") or "Pending", _detail(seen)
 

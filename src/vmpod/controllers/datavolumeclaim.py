@@ -10,7 +10,8 @@ from vmpod.model.meta import Object, get, name, namespace
 OWNED_BY = "cdi.kubevirt.io/ownedByDataVolume"
 _IMPORT = "cdi.kubevirt.io/storage.import."
 _STORAGE = "cdi.kubevirt.io/storage."
-_SUPPORTED = ("blank", "http", "registry")
+_SUPPORTED = ("blank", "http", "registry", "upload")
+UPLOAD_TARGET = "cdi.kubevirt.io/storage.upload.target"
 _CLAIM_FIELDS = ("accessModes", "resources", "storageClassName", "volumeMode", "volumeName", "selector",
                  "dataSource", "dataSourceRef")
 _IGNORED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
@@ -18,6 +19,7 @@ _SOURCE_FIELDS = {
     "http": ("certConfigMap", "checksum", "secretRef", "url"),
     "registry": ("pullMethod", "secretRef", "url"),
     "blank": (),
+    "upload": (),
 }
 
 
@@ -41,6 +43,8 @@ def refusal(volume: Object) -> tuple[str, str] | None:
         return "NotSupported", f"spec.source.{kind}.{extra[0]} is not supported yet"
     if kind == "registry" and not str(content.get("url") or "").startswith("docker://"):
         return "NotSupported", "spec.source.registry.url: only docker:// is supported yet"
+    if kind == "upload" and get(volume, "spec", "contentType") == "archive":
+        return "NotSupported", "spec.contentType: an archive cannot be uploaded yet, only a disk image"
     if not _size(volume):
         return "ErrClaimNotValid", "PVC size is missing: set spec.storage.resources.requests.storage"
     return None
@@ -76,11 +80,12 @@ def _request(volume: Object) -> dict[str, str]:
         OWNED_BY: f"{namespace(volume)}/{name(volume)}",
         _STORAGE + "contentType": str(get(volume, "spec", "contentType", default="kubevirt")),
         _STORAGE + "preallocation.requested": str(bool(get(volume, "spec", "preallocation"))).lower(),
-        _IMPORT + "source": "none" if kind == "blank" else kind,
+        _IMPORT + "source": {"blank": "none", "upload": ""}.get(kind, kind),
         _IMPORT + "endpoint": content.get("url"),
         _IMPORT + "secretName": content.get("secretRef"),
         _IMPORT + "certConfigMap": content.get("certConfigMap"),
         _IMPORT + "registryImportMethod": content.get("pullMethod"),
         _IMPORT + "checksum": content.get("checksum"),
     }
-    return {key: str(text) for key, text in asked.items() if text}
+    marks = {key: str(text) for key, text in asked.items() if text}
+    return marks | {UPLOAD_TARGET: ""} if kind == "upload" else marks

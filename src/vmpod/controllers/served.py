@@ -195,7 +195,7 @@ def _singletons(config: ControllerConfig) -> Iterable[Wanted]:
     yield _singleton(KUBEVIRT, "kubevirt", "kubevirt", kubevirt)
     cdi = _operated(config.cdi_version, "DeployCompleted", "Deployment Completed")
     yield _singleton(CDI, "", "cdi", cdi | {"observedVersion": config.cdi_version, "targetVersion": config.cdi_version})
-    proxy = {"uploadProxyURL": "cdi-uploadproxy.cdi.svc:443", "filesystemOverhead": {"global": "0"}}
+    proxy = {"uploadProxyURL": f"https://{config.api_address}:{config.api_port}", "filesystemOverhead": {"global": "0"}}
     yield Wanted(CDICONFIG, _bare(CDICONFIG, "", "config"), proxy)
 
 

@@ -27,6 +27,7 @@ _SPEC: Tree = {
         "registry": {**_FROM, "certConfigMap": BLOCKS, "pullMethod": ACTED, "imageStream": BLOCKS, "platform": BLOCKS},
         "http": {**_FROM, "checksum": ACTED, "extraHeaders": BLOCKS, "secretExtraHeaders": BLOCKS},
         "blank": ACTED,
+        "upload": ACTED,
     },
     "sourceRef": BLOCKS,
 }

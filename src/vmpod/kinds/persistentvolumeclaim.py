@@ -19,8 +19,10 @@ IMMUTABLE = "spec is immutable after creation except resources.requests and volu
 
 
 def default(obj: Object) -> Object:
-    """Volume mode Filesystem."""
+    """Volume mode Filesystem; one writer where the modes are left to the storage (CDI's label)."""
     spec = section(obj, "spec")
+    if dig(obj, "metadata", "labels").get("cdi.kubevirt.io/applyStorageProfile") == "true":
+        fill(spec, "accessModes", ["ReadWriteOnce"])
     fill(spec, "volumeMode", "Filesystem")
     canonical_resources(spec.get("resources"))
     return obj

@@ -32,11 +32,12 @@ from vmpod.kinds.kind import Kind
 from vmpod.kinds.parts.hotplug import hotpluggable, source_name
 from vmpod.model import meta, quantity
 from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
-from vmpod.model.status import ApiError
+from vmpod.model.status import ApiError, unavailable
 from vmpod.node import claimdisk, imports
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.translate import claim as claims
-from vmpod.node.translate.claim import CancelImport, ClaimPlan, MakeVolume, RemoveVolume, Seen, StartImport
+from vmpod.node.translate.claim import CancelImport, ClaimPlan, MakeVolume, OfferUpload, RemoveVolume, Seen, StartImport
+from vmpod.node.uploads import Upload
 from vmpod.reconcile import apply as shell
 from vmpod.reconcile.actions import Create, Note, Patch
 from vmpod.reconcile.events import Recorder
@@ -45,6 +46,7 @@ from vmpod.reconcile.loop import Key, Loop, Watch, Written, own
 _log = log.get("claims")
 _ENDED = ("Succeeded", "Failed")
 _PROGRESS_EVERY_S = 1.0
+_READY_CHECKS, _READY_EVERY_S = 100, 0.1
 
 
 class Claims:
@@ -115,6 +117,9 @@ class Claims:
                 work = self._import(claim, volume_name, restarts)
                 self._importing[uid(claim)] = self._tasks.start(work, f"import {name(claim)}")
                 return None
+            case OfferUpload(claim, volume_name):
+                await self._report(claim, self._offered(volume_name))
+                return None
             case CancelImport(claim):
                 await self._cancel(uid(claim))
                 return None
@@ -174,7 +179,9 @@ class Claims:
         if meta.annotations(claim).get(claims.SOURCE) == "none":
             await claimdisk.make(self._paths, folder, claims.size_bytes(claim))
             return
-        base = await self._base(claim)
+        await self._lay(claim, folder, await self._base(claim))
+
+    async def _lay(self, claim: Object, folder: Path, base: Path) -> None:
         virtual, room = await overlay.virtual_bytes(base), claims.size_bytes(claim)
         if room and virtual > room:
             why = f"its virtual size {virtual} is larger than the claim's {room} bytes"
@@ -230,6 +237,68 @@ class Claims:
             self._tasks.start(self._report(claim, patch), f"progress {name(claim)}")
 
         return tell
+
+    # uploads
+
+    def _offered(self, volume: str) -> Object:
+        """What is said of an upload's target: it waits, or what an earlier engine took in is there already."""
+        if claimdisk.find(self._paths, self._folder(volume)) is not None:
+            return dict(claims.as_progress("Succeeded", progress="100.0%", message="Upload Complete"))
+        return dict(claims.as_offer())
+
+    async def open_upload(self, key: Key, size: int) -> Upload:
+        """Where an image of `size` bytes (0: not known) is written to. Raises ApiError 503 when none is awaited."""
+        claim = await self._awaiting(key)
+        volume = str(get(claim, "spec", "volumeName"))
+        if uid(claim) in self._importing:
+            raise unavailable(f"another upload into {key[0]}/{key[1]} is under way")
+        if claimdisk.find(self._paths, self._folder(volume)) is not None:
+            await self._report(claim, self._offered(volume))
+            raise unavailable(f"rejecting Upload Request for PVC {key[1]} that already finished uploading")
+        upload = Upload(self._paths.staging, size)
+        self._importing[uid(claim)] = upload.task = self._tasks.start(
+            self._take(claim, volume, upload), f"upload {name(claim)}")  # fmt: skip
+        return upload
+
+    async def _awaiting(self, key: Key) -> Object:
+        """The claim, once it says that it waits for an upload."""
+        for _ in range(_READY_CHECKS):
+            claim = self._cache.get(PERSISTENTVOLUMECLAIM, *key)
+            if claim is None or claims.UPLOAD not in meta.annotations(claim) or is_deleting(claim):
+                break
+            if meta.annotations(claim).get(claims.POD_READY) == "true":
+                return claim
+            await asyncio.sleep(_READY_EVERY_S)
+        raise unavailable(f"the claim {key[0]}/{key[1]} is not ready for an upload")
+
+    async def _take(self, claim: Object, volume: str, upload: Upload) -> None:
+        """See an upload to its end: it arrives, is checked and converted, and becomes the claim's disk."""
+        told: Problem | None = Problem(f"upload into the claim {name(claim)}", "it was given up")
+        try:
+            job = imports.job_for(self._paths, "file", str(await upload.arrived()), name="the uploaded image")
+            async with self._disks.bases.kept():
+                sha256, _ = await imports.run_job(job, self._progress_of(claim))
+                await self._lay(claim, self._folder(volume), imports.base_path(self._paths, sha256))
+            await self._report(claim, claims.as_progress("Succeeded", progress="100.0%", message="Upload Complete"))
+            told = None
+        except Problem as problem:
+            told = await self._upload_failed(claim, problem)
+        except OSError as error:
+            full = no_room(f"upload into the claim {name(claim)}", error, str(self._paths.home))
+            told = await self._upload_failed(claim, full)
+        finally:
+            upload.end(told)
+            await asyncio.shield(asyncio.to_thread(upload.discard))
+            self._importing.pop(uid(claim), None)
+            self.loop.enqueue((namespace(claim), name(claim)))
+        await self._disks.bases.sweep()
+
+    async def _upload_failed(self, claim: Object, problem: Problem) -> Problem:
+        """Tell why on the claim, which waits for a better image."""
+        reason = problem.reason or "UploadFailed"
+        await self._recorder.record(Note("Warning", reason, problem.render(), claim))
+        await self._report(claim, claims.as_offer(message=problem.render(), reason=reason))
+        return problem
 
     # reclaiming
 

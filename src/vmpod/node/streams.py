@@ -61,17 +61,27 @@ class MachineStreams(Protocol):
     async def ask(self, ref: Any, verb: str, params: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
+class ClaimStreams(Protocol):
+    """Who takes images that are uploaded into claims."""
+
+    async def open_upload(self, key: tuple[str, str], size: int) -> Duplex: ...
+
+
 class NodeStreams:
     """`served_port` is where the engine itself listens: forwarded ports of pods that stand for it lead there."""
 
-    def __init__(self, agent: Agent, machines: MachineStreams, paths: Paths, *, served_port: int = 0) -> None:
+    def __init__(self, agent: Agent, machines: MachineStreams, claims: ClaimStreams, paths: Paths, *,
+                 served_port: int = 0) -> None:  # fmt: skip
         self._agent = agent
         self._machines = machines
+        self._claims = claims
         self._paths = paths
         self._served_port = served_port
 
     async def open(self, ref: Ref, verb: str, params: Mapping[str, Any]) -> Duplex:
         """Raises ApiError before the first byte."""
+        if ref.resource == "persistentvolumeclaims":
+            return await self._claims.open_upload((ref.namespace, ref.name), int(params.get("size") or 0))
         if ref.resource != "pods":
             return await self._machines.open(ref, verb, params)
         pod = self._agent.cache.get(POD, ref.namespace, ref.name)

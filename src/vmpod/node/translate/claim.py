@@ -21,6 +21,7 @@ SECRET_NAME, CERTIFICATES = f"{CDI}.import.secretName", f"{CDI}.import.certConfi
 RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.message"
 RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
 PROGRESS = "vmpod.io/progress"
+UPLOAD, POD_READY = f"{CDI}.upload.target", f"{CDI}.pod.ready"
 _RETRY_S = (5, 10, 20, 40, 80, 160, 300)
 
 
@@ -53,6 +54,14 @@ class StartImport:
 
 
 @dataclass(frozen=True)
+class OfferUpload:
+    """Tell that an image may be uploaded into the claim."""
+
+    claim: Object
+    volume_name: str
+
+
+@dataclass(frozen=True)
 class CancelImport:
     """End the import of a claim that is being deleted, and wait until nothing of it is left."""
 
@@ -66,7 +75,7 @@ class RemoveVolume:
     volume: Object
 
 
-Step = MakeVolume | StartImport | CancelImport | RemoveVolume | Patch
+Step = MakeVolume | StartImport | OfferUpload | CancelImport | RemoveVolume | Patch
 
 
 @dataclass(frozen=True)
@@ -211,12 +220,24 @@ def _volume(seen: Seen, chosen: Object) -> Object:
 
 def _import(seen: Seen) -> ClaimPlan:
     said = annotations(seen.claim)
+    if UPLOAD in said:
+        return _offer(seen)
     if seen.importing or not said.get(SOURCE):
         return ClaimPlan()
     if said.get(POD_PHASE) in ("Succeeded", "Failed"):
         return ClaimPlan()
     restarts = int(said.get(RESTARTS) or 0)
     return ClaimPlan((StartImport(seen.claim, get(seen.claim, "spec", "volumeName"), restarts),))
+
+
+def _offer(seen: Seen) -> ClaimPlan:
+    said = annotations(seen.claim)
+    if seen.importing or said.get(POD_PHASE) == "Succeeded" or said.get(POD_READY) == "true":
+        return ClaimPlan()
+    if said.get(f"{CDI}.contentType") == "archive":
+        text = "an archive cannot be uploaded yet, only a disk image"
+        return ClaimPlan(events=(Note("Warning", "NotSupported", text, seen.claim),))
+    return ClaimPlan((OfferUpload(seen.claim, get(seen.claim, "spec", "volumeName")),))
 
 
 def retry_s(restarts: int) -> float:
@@ -233,6 +254,8 @@ def size_bytes(claim: Object) -> int:
 def is_import_pending(claim: Object) -> str:
     """Why a claim that waits for its image cannot be mounted yet; empty when it can."""
     said = annotations(claim)
+    if UPLOAD in said and said.get(POD_PHASE) != "Succeeded":
+        return f"the claim {name(claim)} waits for an upload"
     if not said.get(SOURCE) or said.get(POD_PHASE) == "Succeeded":
         return ""
     if said.get(POD_PHASE) == "Failed":
@@ -251,3 +274,10 @@ def as_progress(phase: str, *, progress: str = "", message: str = "", reason: st
     words = {POD_PHASE: phase, PROGRESS: progress, RUNNING: running, RUNNING_MESSAGE: message,
              RUNNING_REASON: reason or {"Succeeded": "Completed"}.get(phase, phase), RESTARTS: str(restarts)}
     return {"metadata": {"annotations": words}}
+
+
+def as_offer(*, message: str = "", reason: str = "") -> Any:
+    """The merge patch that says that an upload is awaited, and why the last one failed."""
+    patch = as_progress("Running", message=message, reason=reason)
+    patch["metadata"]["annotations"][POD_READY] = "true"
+    return patch

@@ -1,0 +1,88 @@
+"""The upload proxy of CDI: images that clients send into claims. Who shows an upload token needs no certificate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import orjson
+
+from vmpod.api import tickets
+from vmpod.api.call import Backend
+from vmpod.api.streams import STDIN, Duplex, StreamRef
+from vmpod.api.tickets import Ticket
+from vmpod.client.inprocess import Response
+from vmpod.kinds import PERSISTENTVOLUMECLAIM
+from vmpod.model import meta
+from vmpod.model.status import ApiError
+
+PATHS: Final = frozenset(
+    f"/{version}/{name}" for version in ("v1alpha1", "v1beta1") for name in ("upload", "upload-async")
+)
+_PHASE: Final = "cdi.kubevirt.io/storage.pod.phase"
+_PART_BYTES: Final = 1 << 20
+
+
+async def take(backend: Backend, method: str, bearer: str, size: int, parts: AsyncIterator[bytes]) -> Response:
+    """Answer a request to one of PATHS: plain text, as CDI's proxy does.
+
+    400 without a token, 401 with one that is forged, over, used, or of a claim that is gone, 503 while the claim is
+    not ready. Both kinds of upload are answered when the image is the claim's disk, so that a refusal is told.
+    """
+    if method not in ("HEAD", "POST", "PUT"):
+        return _text(405, "an image is sent by POST")
+    scheme, _, token = bearer.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return _text(400, "missing Authorization header with a bearer token")
+    ticket = tickets.read(backend.config.upload_key, token.strip(), backend.now())
+    why = "the upload token is not valid or has expired" if ticket is None else _refusal(backend, ticket)
+    if ticket is None or why:
+        return _text(401, why)
+    if method == "HEAD":
+        return _text(200, "")
+    try:
+        return await _pass_on(backend, ticket, size, parts)
+    except ApiError as error:
+        return _text(error.code, error.message)
+
+
+def _refusal(backend: Backend, ticket: Ticket) -> str:
+    """Why the token of a claim is of no use any more."""
+    record = backend.store.get(PERSISTENTVOLUMECLAIM.resource, ticket.namespace, ticket.name)
+    claim = orjson.loads(record.value) if record else {}
+    if meta.uid(claim) != ticket.uid:
+        return f"the upload token is of a claim {ticket.name} that is gone"
+    if meta.annotations(claim).get(_PHASE) == "Succeeded":
+        return f"rejecting Upload Request for PVC {ticket.name} that already finished uploading"
+    return ""
+
+
+async def _pass_on(backend: Backend, ticket: Ticket, size: int, parts: AsyncIterator[bytes]) -> Response:
+    ref = StreamRef(PERSISTENTVOLUMECLAIM.resource, ticket.namespace, ticket.name)
+    stream = await backend.streams.open(ref, "upload", {"size": size})
+    try:
+        await _send(stream, parts)
+        told = await stream.receive()
+    finally:
+        await stream.close()
+    status = orjson.loads(told[1]) if told else {}
+    if status.get("status") == "Success":
+        return _text(200, "")
+    return _text(int(status.get("code") or 500), str(status.get("message") or "the upload was given up"))
+
+
+async def _send(stream: Duplex, parts: AsyncIterator[bytes]) -> None:
+    """All parts, a megabyte at a time, and the end."""
+    held = bytearray()
+    async for part in parts:
+        held += part
+        if len(held) >= _PART_BYTES:
+            await stream.send(STDIN, bytes(held))
+            held.clear()
+    if held:
+        await stream.send(STDIN, bytes(held))
+    await stream.send(STDIN, b"")
+
+
+def _text(code: int, said: str) -> Response:
+    return Response(code, {"content-type": "text/plain; charset=utf-8"}, f"{said}\n".encode() if said else b"")

@@ -1,0 +1,97 @@
+"""An image on its way in from a client: a file in the staging folder, written by threads, removed unless it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+
+import orjson
+
+from vmpod.base.errors import Problem
+from vmpod.drivers.disks import fetch, formats
+from vmpod.drivers.disks.importer import no_room
+from vmpod.model.status import ApiError, unavailable
+
+_STDIN, _ERROR = 0, 3
+_WHAT = "take the uploaded image"
+
+
+class Upload:
+    """A stream of one direction: bytes to channel 0, empty ones at the end; then one Status on channel 3.
+
+    `task` sees it to its end; when the stream is closed before the end, the task is cancelled and nothing is left.
+    """
+
+    def __init__(self, staging: Path, size: int) -> None:
+        try:
+            fetch.check_room(_WHAT, staging, size)
+        except Problem as problem:
+            raise _refused(problem) from None
+        self.task: asyncio.Task[None] | None = None
+        self._folder = Path(tempfile.mkdtemp(prefix="upload-", dir=staging))
+        self._path = self._folder / "download"
+        self._file = self._path.open("wb")
+        self._arrived: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
+        self._result: asyncio.Future[Problem | None] = asyncio.get_running_loop().create_future()
+        self._told = False
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Write the next part; after the last one its format is looked at. Raises ApiError."""
+        if channel != _STDIN:
+            return
+        if self.task is None or self.task.done():
+            raise unavailable("the claim is gone")
+        try:
+            await asyncio.to_thread(self._file.write if data else self._finish, data)
+        except Problem as problem:
+            raise _refused(problem) from None
+        except (OSError, ValueError) as fault:  # ValueError: closed, the claim is being deleted
+            error = fault if isinstance(fault, OSError) else OSError(str(fault))
+            raise _refused(no_room(_WHAT, error, str(self._folder.parent))) from None
+        if not data and not self._arrived.done():
+            self._arrived.set_result(self._path)
+
+    def _finish(self, _: bytes) -> None:
+        self._file.close()
+        try:
+            if not formats.compression(self._path):
+                formats.detect(self._path)
+        except Problem as problem:
+            text = problem.why.replace(str(self._path), "the uploaded image")
+            raise Problem(_WHAT, text, "upload a disk image: qcow2, vmdk, vdi, vhdx, raw", problem.reason) from None
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        """How it ended, once."""
+        if self._told:
+            return None
+        self._told = True
+        problem = await asyncio.shield(self._result)
+        if problem is None:
+            return _ERROR, orjson.dumps({"metadata": {}, "status": "Success"})
+        return _ERROR, orjson.dumps(_refused(problem).to_status())
+
+    async def close(self) -> None:
+        """Give up what has not arrived whole."""
+        if not self._arrived.done() and self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+
+    async def arrived(self) -> Path:
+        """The file, once all of it is there."""
+        return await self._arrived
+
+    def end(self, problem: Problem | None) -> None:
+        """Tell whoever waits how it ended."""
+        if not self._result.done():
+            self._result.set_result(problem)
+
+    def discard(self) -> None:
+        """Remove what was written; runs in a thread."""
+        self._file.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _refused(problem: Problem) -> ApiError:
+    return ApiError(400, "BadRequest", str(problem))
