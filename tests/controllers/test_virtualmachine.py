@@ -232,15 +232,6 @@ def test_a_foreign_instance_of_its_name_is_told_not_touched() -> None:
     assert len({note.message for note in world.notes if note.reason == "FailedCreate"}) == 1
 
 
-def test_what_is_not_supported_is_refused_by_path() -> None:
-    world, guests = new_world()
-    world.put(VIRTUALMACHINE, machine(instancetype={"name": "u1.small"}))
-    settle(world, guests)
-    failure = conditions.find(machine_status(world)["conditions"], "Failure")
-    assert failure is not None
-    assert failure["message"].startswith("spec.instancetype")
-
-
 def test_a_changed_template_asks_for_a_restart() -> None:
     world, guests = new_world()
     world.put(VIRTUALMACHINE, machine())

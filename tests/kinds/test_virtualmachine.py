@@ -128,8 +128,13 @@ WRONG: list[tuple[str, Object, str]] = [
      "supported: no machine is received from another cluster"),
     ("no template", vm(template=None) | {"spec": {"runStrategy": "Always"}},
      "spec.template: Required value: missing virtual machine template."),
-    ("instance type", vm(instancetype={"name": "u1.small"}), 'spec.instancetype: Not found: "u1.small": Failure to find '
-     'instancetype: virtualmachineclusterinstancetypes.instancetype.kubevirt.io "u1.small" not found'),
+    ("empty matcher", vm(instancetype={"revisionName": "r"}), 'spec.instancetype: Not found: {"revisionName":"r"}: Either '
+     "Name or InferFromVolume should be provided within the instancetype matcher"),
+    ("matcher of both", vm(preference={"name": "fedora", "inferFromVolume": "d", "kind": ""}), 'spec.preference.name: Not '
+     'found: "fedora": Name should not be provided when InferFromVolume is used within the preference matcher'),
+    ("failure policy", vm(instancetype={"inferFromVolume": "d", "inferFromVolumeFailurePolicy": "Maybe"}),
+     'spec.instancetype.inferFromVolumeFailurePolicy: Invalid value: "Maybe": Invalid value \'Maybe\' for '
+     "InferFromVolumeFailurePolicy"),
     ("disk without volume", vm(machine_spec(volumes=[])),
      f"{DISKS}[0].name: Invalid value: \"root\": {DISKS}[0].Name 'root' not found."),
     ("disk twice", with_devices(disks=[{"name": "root", "disk": {}}] * 2),

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
+from vmpod.api import instancetypes
 from vmpod.api.call import Backend, Call
-from vmpod.kinds import NAMESPACE, PERSISTENTVOLUMECLAIM, POD, SERVICE, STORAGECLASS, Kind
+from vmpod.kinds import NAMESPACE, PERSISTENTVOLUMECLAIM, POD, SERVICE, STORAGECLASS, VIRTUALMACHINE, Kind
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 
@@ -60,6 +61,8 @@ def admit_update(call: Call, new: Object, old: Object) -> None:
     if call.kind is SERVICE:
         _keep_allocations(new, old)
         _allocate(call, new)
+    elif call.kind is VIRTUALMACHINE:
+        instancetypes.admit(call, new, old)
 
 
 def settle(backend: Backend, kind: Kind, namespace: str, name: str) -> None:
@@ -188,4 +191,5 @@ _ON_CREATE: dict[str, Callable[[Call, Object], None]] = {
     SERVICE.resource: _allocate,
     PERSISTENTVOLUMECLAIM.resource: _claim,
     POD.resource: _pod,
+    VIRTUALMACHINE.resource: lambda call, obj: instancetypes.admit(call, obj, None),
 }

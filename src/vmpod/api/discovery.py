@@ -49,6 +49,8 @@ SUBS: Final[dict[tuple[str, str], Sub]] = {
     ("namespaces", "finalize"): Sub("Namespace", ("update",)),
     ("deployments.apps", "scale"): Sub("Scale", _STATUS_VERBS, "autoscaling", "v1"),
     ("replicasets.apps", "scale"): Sub("Scale", _STATUS_VERBS, "autoscaling", "v1"),
+    ("virtualmachineinstancereplicasets.kubevirt.io", "scale"): Sub("Scale", _STATUS_VERBS, "autoscaling", "v1"),
+    ("virtualmachinepools.pool.kubevirt.io", "scale"): Sub("Scale", _STATUS_VERBS, "autoscaling", "v1"),
 }
 # Served besides `Kind.subresources`, which names what belongs to the kind itself.
 _ALWAYS: Final[dict[str, tuple[str, ...]]] = {
@@ -62,7 +64,7 @@ UPLOADS: Final = "upload.cdi.kubevirt.io"
 UPLOADS_VERSION: Final = "v1beta1"
 _TOKENS: Final = ("uploadtokenrequests", "uploadtokenrequest", "UploadTokenRequest")
 MACHINE_VERBS: Final = {
-    "virtualmachines": ("objectgraph", "portforward", "restart", "start", "stop"),
+    "virtualmachines": ("expand-spec", "objectgraph", "portforward", "restart", "start", "stop"),
     "virtualmachineinstances": (
         "backup", "console", "filesystemlist", "freeze", "guestosinfo", "objectgraph", "pause", "portforward",
         "redefine-checkpoint", "reset", "sev/fetchcertchain", "sev/injectlaunchsecret", "sev/querylaunchmeasurement",
@@ -124,6 +126,8 @@ def _machine_resources() -> Iterable[Object]:
         for verb in verbs:
             yield {"name": f"{plural}/{verb}", "singularName": "", "namespaced": True, "kind": "VirtualMachineInstance"
                    if plural == "virtualmachineinstances" else "VirtualMachine", "verbs": ["get", "update"]}
+    yield {"name": "expand-vm-spec", "singularName": "", "namespaced": True, "kind": "VirtualMachine",
+           "verbs": ["update"]}
     for name in ROOT_VERBS:
         yield {"name": name, "singularName": "", "namespaced": False, "kind": "", "verbs": ["get", "list"]}
 

@@ -15,6 +15,7 @@ from vmpod.api import discovery, openapi
 from vmpod.api.call import Backend, Call
 from vmpod.api.sockets import Tunnel
 from vmpod.api.subresources import (
+    expansion,
     machines,
     namespaces,
     objectgraph,
@@ -94,6 +95,12 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("GET", "replicasets.apps/NAME/scale", scale.get_scale),
     ("PUT", "replicasets.apps/NAME/scale", scale.update_scale),
     ("PATCH", "replicasets.apps/NAME/scale", scale.patch_scale),
+    ("GET", "virtualmachineinstancereplicasets.kubevirt.io/NAME/scale", scale.get_scale),
+    ("PUT", "virtualmachineinstancereplicasets.kubevirt.io/NAME/scale", scale.update_scale),
+    ("PATCH", "virtualmachineinstancereplicasets.kubevirt.io/NAME/scale", scale.patch_scale),
+    ("GET", "virtualmachinepools.pool.kubevirt.io/NAME/scale", scale.get_scale),
+    ("PUT", "virtualmachinepools.pool.kubevirt.io/NAME/scale", scale.update_scale),
+    ("PATCH", "virtualmachinepools.pool.kubevirt.io/NAME/scale", scale.patch_scale),
     ("POST", "serviceaccounts/NAME/token", serviceaccounts.token),
     # machines, as virtctl speaks to them
     *((("GET", f"/apis/subresources.kubevirt.io/{version}/{name}", endpoint)
@@ -110,6 +117,8 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("PUT", f"{_VM}/removevolume", volumes.remove_from_vm),
     ("GET", f"{_VM}/portforward", machines.portforward),
     ("GET", f"{_VM}/objectgraph", objectgraph.of_vm),
+    ("GET", f"{_VM}/expand-spec", expansion.expand_stored),
+    ("PUT", "expand-vm-spec.subresources.kubevirt.io", expansion.expand_sent),
     ("PUT", f"{_VMI}/addvolume", volumes.add_to_vmi),
     ("PUT", f"{_VMI}/removevolume", volumes.remove_from_vmi),
     ("PUT", f"{_VMI}/pause", machines.pause),
@@ -238,7 +247,9 @@ def _methods(target: Target) -> tuple[_Methods, tuple[str, ...]]:
     """The row of the table, and the segments that it leaves to its endpoint."""
     if not target.below:
         if target.resource.endswith(_MACHINES):
-            raise status.no_route()
+            if target.name or target.resource not in _PATHS:
+                raise status.no_route()
+            return _PATHS[target.resource], ()
         return _PATHS["KINDS/NAME" if target.name else "KINDS"], ()
     own = f"{target.resource}/NAME/"
     if found := _PATHS.get(own + "/".join(target.below)):

@@ -25,6 +25,8 @@ from vmpod.controllers import (
     service,
     virtualmachine,
     virtualmachineinstance,
+    virtualmachineinstancereplicaset,
+    virtualmachinepool,
 )
 from vmpod.controllers.config import ControllerConfig
 from vmpod.reconcile.events import Recorder
@@ -33,6 +35,7 @@ from vmpod.reconcile.loop import Loop
 CONTROLLERS: tuple[ModuleType, ...] = (
     datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, events, garbage, namespace, replicaset,
     scheduler, served, service, virtualmachine, virtualmachineinstance,
+    virtualmachineinstancereplicaset, virtualmachinepool,
 )
 # Told about the home: their `gather` takes the configuration too.
 _CONFIGURED = (namespace, scheduler, served, service)

@@ -1,9 +1,10 @@
-"""What a new home holds before the first command: namespaces and the storage class."""
+"""What a new home holds before the first command: namespaces, the storage class, instance types, preferences."""
 
 from __future__ import annotations
 
 from vmpod.client.client import Client
-from vmpod.kinds import NAMESPACE, STORAGECLASS
+from vmpod.controllers.commontypes import instancetypes, preferences
+from vmpod.kinds import NAMESPACE, STORAGECLASS, VIRTUALMACHINECLUSTERINSTANCETYPE, VIRTUALMACHINECLUSTERPREFERENCE
 from vmpod.kinds.kind import Kind
 from vmpod.model.meta import Object
 from vmpod.model.status import ApiError
@@ -22,6 +23,16 @@ async def bootstrap(client: Client) -> None:
     for one in NAMESPACES:
         await _ensure(client, NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
     await _ensure(client, STORAGECLASS, STORAGE_CLASS)
+    await _ensure_types(client)
+
+
+async def _ensure_types(client: Client) -> None:
+    """What a user took away from a home stays away: only a home that has none of a kind gets them."""
+    made = {VIRTUALMACHINECLUSTERINSTANCETYPE: instancetypes, VIRTUALMACHINECLUSTERPREFERENCE: preferences}
+    for kind, objects in made.items():
+        if not (await client.list(kind)).items:
+            for obj in objects():
+                await _ensure(client, kind, obj)
 
 
 async def _ensure(client: Client, kind: Kind, obj: Object) -> None:

@@ -19,6 +19,7 @@ from vmpod.controllers.children import (
     without_finalizers,
 )
 from vmpod.controllers.instances import GENERATION, hotplug_patch, instance_of, needs_restart
+from vmpod.controllers.instancetypes import NO_TYPES, RETRY_S, Types, expanded, references, revisions
 from vmpod.controllers.launcher import claim_name
 from vmpod.controllers.printablestatus import DATAVOLUME_ERROR, View, is_volume_ready, printable_status
 from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
@@ -40,7 +41,10 @@ WATCHES = (
 
 @dataclass(frozen=True)
 class Seen:
-    """A machine, its instance, what its volumes are made of. `foreign`: an instance of its name that is not its own."""
+    """A machine (its template as its instance type and preference make it), its instance, what its volumes are made of.
+
+    `foreign`: an instance of its name that is not its own.
+    """
 
     vm: Object
     vmi: Object | None
@@ -48,12 +52,14 @@ class Seen:
     volumes: Mapping[str, Object | None]
     claims: Mapping[str, Object | None]
     now: datetime
+    types: Types = NO_TYPES
 
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     vm = cache.get(VIRTUALMACHINE, *key)
     if vm is None:
         return None
+    vm, types = expanded(vm, cache)
     found = cache.get(VIRTUALMACHINEINSTANCE, *key)
     mine = found if found is not None and is_controlled_by(found, vm) else None
     templates = [name(one) for one in get(vm, "spec", "dataVolumeTemplates", default=())]
@@ -61,13 +67,15 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     return Seen(
         vm, mine, found if mine is None else None,
         {one: cache.get(DATAVOLUME, key[0], one) for one in templates},
-        {one: cache.get(PERSISTENTVOLUMECLAIM, key[0], one) for one in claims}, now,
+        {one: cache.get(PERSISTENTVOLUMECLAIM, key[0], one) for one in claims}, now, types,
     )
 
 
 def plan(seen: Seen) -> Plan:
     if is_deleting(seen.vm):
         return _plan_deletion(seen)
+    if kept := revisions(seen.vm, seen.types):
+        return Plan(kept)  # before anything is made of them; the status names them, and the machine goes on
     step, volumes = _plan_instance(seen), _plan_volumes(seen)
     waits = FINALIZER in finalizers(seen.vm) or any(isinstance(one, Patch) for one in step.actions)
     mark = () if waits else (with_finalizer(VIRTUALMACHINE, seen.vm, FINALIZER),)  # last: the guest need not wait
@@ -136,7 +144,8 @@ def _stop(seen: Seen, vmi: Object) -> Plan:
 
 def _start(seen: Seen) -> Plan:
     if (refusal := _refusal(seen)) is not None:
-        return Plan(events=(Note("Warning", refusal[0], refusal[1], seen.vm),) if _is_news(seen, refusal) else ())
+        again_in = RETRY_S if refusal == seen.types.refusal else None
+        return Plan((), again_in, (Note("Warning", *refusal, seen.vm),) if _is_news(seen, refusal) else ())
     if (left := runstrategy.left_s(seen.vm, seen.now)) > 0:
         return Plan(again_in=left)
     if not all(found is not None and is_volume_ready(found) for found in seen.volumes.values()):
@@ -159,9 +168,8 @@ def _refusal(seen: Seen) -> tuple[str, str] | None:
     if seen.foreign is not None:
         text = f"a virtual machine instance {name(seen.vm)} exists that does not belong to this virtual machine"
         return ("FailedCreate", text) if not is_deleting(seen.foreign) else None
-    for field in ("instancetype", "preference"):
-        if get(seen.vm, "spec", field):
-            return "FailedCreate", f"spec.{field} is not supported: write its values into spec.template"
+    if seen.types.refusal is not None:
+        return seen.types.refusal
     return None
 
 
@@ -179,6 +187,7 @@ def status(seen: Seen, plan: Plan) -> Object | None:
     fresh |= _generations(vm, vmi)
     fresh["conditions"] = _conditions(seen)
     optional = {"stateChangeRequests": requests, "startFailure": failure, "runStrategy": _settled(seen, plan, decision)}
+    optional |= references(vm, seen.types)
     for key, value in optional.items():
         fresh.pop(key, None)
         if value:

@@ -26,7 +26,14 @@ from vmpod.kinds.service import SERVICE
 from vmpod.kinds.serviceaccount import SERVICEACCOUNT
 from vmpod.kinds.storageclass import STORAGECLASS
 from vmpod.kinds.virtualmachine import VIRTUALMACHINE
+from vmpod.kinds.virtualmachineclusterinstancetype import VIRTUALMACHINECLUSTERINSTANCETYPE
+from vmpod.kinds.virtualmachineclusterpreference import VIRTUALMACHINECLUSTERPREFERENCE
 from vmpod.kinds.virtualmachineinstance import VIRTUALMACHINEINSTANCE
+from vmpod.kinds.virtualmachineinstancepreset import VIRTUALMACHINEINSTANCEPRESET
+from vmpod.kinds.virtualmachineinstancereplicaset import VIRTUALMACHINEINSTANCEREPLICASET
+from vmpod.kinds.virtualmachineinstancetype import VIRTUALMACHINEINSTANCETYPE
+from vmpod.kinds.virtualmachinepool import VIRTUALMACHINEPOOL
+from vmpod.kinds.virtualmachinepreference import VIRTUALMACHINEPREFERENCE
 from vmpod.model.meta import Object
 
 KINDS: tuple[Kind, ...] = (
@@ -49,6 +56,13 @@ KINDS: tuple[Kind, ...] = (
     LEASE,
     VIRTUALMACHINE,
     VIRTUALMACHINEINSTANCE,
+    VIRTUALMACHINEINSTANCEREPLICASET,
+    VIRTUALMACHINEPOOL,
+    VIRTUALMACHINEINSTANCEPRESET,
+    VIRTUALMACHINEINSTANCETYPE,
+    VIRTUALMACHINECLUSTERINSTANCETYPE,
+    VIRTUALMACHINEPREFERENCE,
+    VIRTUALMACHINECLUSTERPREFERENCE,
     DATAVOLUME,
     KUBEVIRT,
     CDI,
@@ -101,7 +115,14 @@ __all__ = [
     "SERVICEACCOUNT",
     "STORAGECLASS",
     "VIRTUALMACHINE",
+    "VIRTUALMACHINECLUSTERINSTANCETYPE",
+    "VIRTUALMACHINECLUSTERPREFERENCE",
     "VIRTUALMACHINEINSTANCE",
+    "VIRTUALMACHINEINSTANCEPRESET",
+    "VIRTUALMACHINEINSTANCEREPLICASET",
+    "VIRTUALMACHINEINSTANCETYPE",
+    "VIRTUALMACHINEPOOL",
+    "VIRTUALMACHINEPREFERENCE",
     "Kind",
     "find",
     "for_kind",

@@ -10,6 +10,7 @@ from vmpod.kinds.parts.cells import cell, condition_status
 from vmpod.kinds.parts.machine_defaults import default_machine, default_template
 from vmpod.kinds.parts.machine_rules import machine_errors
 from vmpod.kinds.parts.machine_support import machine_warnings
+from vmpod.kinds.parts.matchers import default_matchers, is_matched, matcher_errors
 from vmpod.kinds.parts.metadata import annotation_errors, label_errors, metadata_rules
 from vmpod.kinds.parts.reading import dig, entries, indexed, mapping, section, text
 from vmpod.kinds.parts.support import ACTED, Tree, unsupported
@@ -26,15 +27,21 @@ RECEIVER = "WaitAsReceiver is not supported: no machine is received from another
 NEITHER = "One of Running or RunStrategy must be specified"
 RUNNING_WARNING = "spec.running is deprecated, please use spec.runStrategy instead."
 _SPEC: Tree = {
+    "instancetype": ACTED, "preference": ACTED,
     "running": ACTED, "template": ACTED, "runStrategy": ACTED, "dataVolumeTemplates": ACTED,
     "updateVolumesStrategy": frozenset({"Replacement"}),
 }
 
 
 def default(obj: Object) -> Object:
-    """Architecture and machine type; the rest is written into the instance when it is made."""
-    template = section(obj, "spec").get("template")
-    if isinstance(template, dict):
+    """Architecture and machine type; the rest is written into the instance when it is made.
+
+    A preference has its say about both before: then the server, which looks it up, writes them.
+    """
+    spec = section(obj, "spec")
+    default_matchers(spec)
+    template = spec.get("template")
+    if isinstance(template, dict) and not mapping(spec.get("preference")):
         default_template(section(template, "spec"))
     return obj
 
@@ -44,12 +51,14 @@ def _rules(new: Object, old: Object | None) -> list[FieldError]:
     if mapping(new.get("metadata")).get("deletionTimestamp"):
         return []
     spec = mapping(new.get("spec"))
-    errors = [*_run_errors(spec), *_reference_errors(spec)]
+    errors = [*_run_errors(spec), *matcher_errors(spec, dig(old, "spec"))]
     if not isinstance(spec.get("template"), dict):
         return [*errors, required("spec.template", "missing virtual machine template.")]
     meta = dig(spec, "template", "metadata")
     errors += label_errors(meta.get("labels"), "spec.template.metadata.labels")
     errors += annotation_errors(meta.get("annotations"), "spec.template.metadata.annotations")
+    if is_matched(spec):  # the server judges it with what its instance type and preference say
+        return [*errors, *_data_volume_errors(spec)]
     machine = deepcopy(dig(spec, "template", "spec"))
     default_machine(machine, text(mapping(new.get("metadata")), "name"))
     return [*errors, *machine_errors(machine, "spec.template.spec"), *_data_volume_errors(spec)]
@@ -65,18 +74,6 @@ def _run_errors(spec: Object) -> Iterator[FieldError]:
         yield wrong("spec.runStrategy", strategy, f"Invalid RunStrategy ({strategy})")
     if strategy == "WaitAsReceiver":
         yield wrong("spec.runStrategy", strategy, RECEIVER)
-
-
-def _reference_errors(spec: Object) -> Iterator[FieldError]:
-    """There are no instance types and preferences here, so none can be found."""
-    for key, prefix in (("instancetype", "virtualmachine"), ("preference", "virtualmachine")):
-        wanted = mapping(spec.get(key))
-        if not wanted:
-            continue
-        kind = text(wanted, "kind").lower() or f"{prefix}cluster{key}"
-        name = text(wanted, "name") or text(wanted, "inferFromVolume")
-        told = f'Failure to find {key}: {kind}s.instancetype.kubevirt.io "{name}" not found'
-        yield FieldError(f"spec.{key}", "FieldValueNotFound", told, name)
 
 
 def _data_volume_errors(spec: Object) -> Iterator[FieldError]:

@@ -1,4 +1,4 @@
-"""Scale (autoscaling/v1) of Deployments and ReplicaSets."""
+"""Scale (autoscaling/v1) of everything that has `spec.replicas` and a selector."""
 
 from __future__ import annotations
 

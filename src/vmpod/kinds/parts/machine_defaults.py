@@ -35,7 +35,7 @@ def default_machine(spec: Object, name: str) -> None:
     domain = section(spec, "domain")
     _default_memory(domain)
     _default_cpu(domain, text(spec, "architecture"))
-    _default_network(spec)
+    default_network(spec)
     _default_disks(spec)
     _default_devices(section(domain, "devices"))
     _default_features(domain, name)
@@ -86,7 +86,7 @@ def _whole(cpus: Any) -> int:
     return max(1, quantity.to_bytes(cpus)) if cpus is not None and quantity.is_valid(cpus) else 1
 
 
-def _default_network(spec: Object) -> None:
+def default_network(spec: Object) -> None:
     """Nothing said: one interface, bridged to the pod network."""
     devices = section(spec, "domain", "devices")
     if devices.get("autoattachPodInterface") is False or spec.get("networks") or devices.get("interfaces"):
@@ -95,8 +95,8 @@ def _default_network(spec: Object) -> None:
     spec["networks"] = [{"name": "default", "pod": {}}]
 
 
-def _default_disks(spec: Object) -> None:
-    """A disk for every volume, a target for every disk, a bus for every target."""
+def attach_volumes(spec: Object) -> None:
+    """A disk for every volume that none shows."""
     devices = section(spec, "domain", "devices")
     named = {text(entry, "name") for key in ("disks", "filesystems") for entry in entries(devices, key)}
     lone = [
@@ -105,6 +105,12 @@ def _default_disks(spec: Object) -> None:
     ]
     if lone and isinstance(devices.get("disks") or [], list):
         devices["disks"] = [*(devices.get("disks") or []), *lone]
+
+
+def _default_disks(spec: Object) -> None:
+    """A disk for every volume, a target for every disk, a bus for every target."""
+    attach_volumes(spec)
+    devices = section(spec, "domain", "devices")
     bus = "sata" if text(spec, "architecture") == "amd64" else "virtio"
     for disk in entries(devices, "disks"):
         _default_disk(disk, bus)
