@@ -95,7 +95,40 @@ def test_restart_stop_and_start_wait_for_their_end(home: Home, machine: str) -> 
     assert rows(home)[machine]["ready"] == "1/1"
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "restart", "console", "vnc", "ssh"])
+def test_pause_screenshot_and_reset(home: Home, machine: str, tmp_path: Path) -> None:
+    assert "box: paused" in home.run("pause", machine).stdout
+    assert "already paused" in home.run("pause", machine, code=1).stderr
+    assert "box: goes on" in home.run("unpause", machine).stdout
+    assert "box: reset" in home.run("reset", machine).stdout
+    home.run("screenshot", machine, "-f", str(tmp_path / "screen.png"))
+    assert (tmp_path / "screen.png").read_bytes().startswith(b"\x89PNG")
+    done = home.run("guest", "info", machine, code=1)
+    assert "cannot guestosinfo box: VMI does not have guest agent connected" in done.stderr
+
+
+def test_a_service_is_made_once(home: Home, machine: str) -> None:
+    home.run("expose", machine, "--name", "front", "--port", "80")
+    assert "already exists" in home.run("expose", machine, "--name", "front", "--port", "80", code=1).stderr
+    kept = subprocess.run([home.kubectl, "get", "service", "front", "-o", "jsonpath={.spec.selector}"], env=home.env,
+                          capture_output=True, text=True, check=True, timeout=60)  # fmt: skip
+    assert kept.stdout == '{"vmi.kubevirt.io/id":"box"}'
+    subprocess.run([home.kubectl, "delete", "service", "front"], env=home.env, check=True, timeout=60, capture_output=True)
+
+
+def test_a_forwarded_port_listens_and_ends_with_an_interrupt(home: Home, machine: str) -> None:
+    with home.start("port-forward", machine, "0:80") as forward:
+        assert forward.stdout is not None
+        told = forward.stdout.readline()
+        assert "leads to port 80 of box" in told
+        port = int(told.split()[1].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=10):
+            pass
+        forward.send_signal(signal.SIGINT)
+        assert forward.wait(10) in (0, 130)
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "console", "vnc", "ssh", "pause", "unpause", "soft-reboot",
+                                  "reset", "screenshot"])  # fmt: skip
 def test_a_machine_that_is_not_there(home: Home, verb: str) -> None:
     arguments = ["vnc", "--proxy-only"] if verb == "vnc" else [verb]
     done = home.run(*arguments, "nobody", code=1)

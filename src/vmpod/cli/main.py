@@ -17,10 +17,22 @@ _VERBS = {
     "import": "bring a disk image in and write manifests for it",
     "console": "the serial console of a virtual machine",
     "vnc": "the screen of a virtual machine",
+    "screenshot": "a picture of the screen of a virtual machine",
     "ssh": "a shell in a virtual machine",
+    "scp": "copy files to and from a virtual machine",
+    "port-forward": "ports of this host that lead to a virtual machine",
+    "expose": "a Service in front of a virtual machine",
     "start": "start a virtual machine",
     "stop": "stop a virtual machine",
     "restart": "restart a virtual machine",
+    "pause": "freeze the processors of a virtual machine",
+    "unpause": "let a paused virtual machine go on",
+    "soft-reboot": "ask the guest to reboot",
+    "reset": "reset a virtual machine, as a button would",
+    "addvolume": "plug a disk into a running virtual machine",
+    "removevolume": "unplug a disk from a running virtual machine",
+    "guest": "what the agent in a guest tells",
+    "create": "print the manifest of a virtual machine",
     "engine": "the engine behind all this: start, stop, status, logs",
     "kubeconfig": "print the kubeconfig, or merge it into yours",
     "doctor": "what this machine has and lacks, and how to mend it",
@@ -39,7 +51,8 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS and cmd_name not in _INNER:
             return None
-        module = importlib.import_module(f"vmpod.cli.{_INNER.get(cmd_name, cmd_name)}_")
+        file = _INNER.get(cmd_name, cmd_name).replace("-", "")
+        module = importlib.import_module(f"vmpod.cli.{file}_")
         command: click.Command = module.command
         return command
 
