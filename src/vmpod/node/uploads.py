@@ -44,7 +44,7 @@ class Upload:
         if self.task is None or self.task.done():
             raise unavailable("the claim is gone")
         try:
-            await asyncio.to_thread(self._file.write if data else self._finish, data)
+            await asyncio.to_thread(self._write if data else self._finish, data)
         except Problem as problem:
             raise _refused(problem) from None
         except (OSError, ValueError) as fault:  # ValueError: closed, the claim is being deleted
@@ -52,6 +52,11 @@ class Upload:
             raise _refused(no_room(_WHAT, error, str(self._folder.parent))) from None
         if not data and not self._arrived.done():
             self._arrived.set_result(self._path)
+
+    def _write(self, data: bytes) -> None:
+        """A client need not say how much comes, so the room is looked at each time."""
+        fetch.check_room(_WHAT, self._folder.parent, len(data))
+        self._file.write(data)
 
     def _finish(self, _: bytes) -> None:
         self._file.close()
