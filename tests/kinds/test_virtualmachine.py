@@ -186,6 +186,11 @@ WRONG: list[tuple[str, Object, str]] = [
      f"{CARDS}[0].name: Invalid value: \"default\": {CARDS}[0].name 'default' not found."),
     ("model", with_interface(masquerade={}, model="ne2000"), f'{CARDS}[0].model: Unsupported value: "ne2000": interface '
      f"{CARDS}[0].name uses model ne2000 that is not supported."),
+    ("state", with_interface(masquerade={}, state="half"), f'{CARDS}[0].state: Unsupported value: "half": logical '
+     "default interface state value is unsupported: half"),
+    ("default of Multus", vm(machine_spec(networks=[{"name": "a", "multus": {"networkName": "n", "default": True}}])),
+     f'{T}.networks[0].multus.default: Unsupported value: true: a further network cannot take the place of the pod '
+     "network here: eth0 of a launcher is always on it"),
     ("mac", with_interface(bridge={}, macAddress="02:00"), f'{CARDS}[0].macAddress: Invalid value: "02:00": interface '
      f"{CARDS}[0].name has malformed MAC address (02:00)."),
     ("port", with_interface(masquerade={}, ports=[{"name": "a"}]),

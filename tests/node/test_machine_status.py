@@ -51,6 +51,10 @@ def test_running() -> None:
     assert {one["type"]: one["status"] for one in found["conditions"]} == {"Ready": "True", "LiveMigratable": "False"}
 
 
+def test_a_link_that_is_down_is_told() -> None:
+    assert [one["linkState"] for one in tell(vmi(), replace(UP, down=frozenset({"default"})))["interfaces"]] == ["down"]
+
+
 def test_nothing_changes_later() -> None:
     first = tell(vmi(), UP, emulated="no KVM")
     again = tell({**vmi(), "status": first}, UP, emulated="no KVM", now=NOW + timedelta(hours=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,6 +77,17 @@ def test_addresses_and_cards_are_given_once() -> None:
         describe("vmpod-x-222222222222", [LinkWish("a/b", "bridge br1", "net1", pool=wish.pool)], [first])
     (elsewhere,) = describe("vmpod-x-222222222222", [LinkWish("a/c", "bridge br2", "net1", pool=wish.pool)], [first])
     assert (elsewhere.addresses, elsewhere.switch, first.switch) == (("10.9.0.2/30",), "s1", "s0")
+
+
+def test_both_ends_of_a_migration_have_the_same_card() -> None:
+    wish = LinkWish("a/b", "bridge br1", "pod1", pool=("10.9.0.0/29", "10.9.0.1", "10.9.0.6"), owner="vmi")
+    (source,) = describe("vmpod-x-111111111111", [wish], [])
+    (target,) = describe("vmpod-x-222222222222", [wish], [source])
+    assert (target.mac, target.addresses) == (source.mac, source.addresses) and target.port != source.port
+    (stranger,) = describe("vmpod-x-333333333333", [replace(wish, owner="other")], [source, target])
+    assert stranger.mac != source.mac and stranger.addresses == ("10.9.0.3/29",)
+    with pytest.raises(Problem, match="MAC address"):
+        describe("vmpod-x-333333333333", [replace(wish, owner="other", mac=source.mac)], [source])
 
 
 def test_the_status_is_written_as_multus_writes_it() -> None:

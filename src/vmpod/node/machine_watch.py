@@ -16,7 +16,7 @@ from vmpod.drivers.qemu.agent import Agent
 from vmpod.drivers.qemu.args.channel import AGENT_CHARDEV
 from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
 from vmpod.model.meta import Object, get
-from vmpod.node import machine_files, machine_probes
+from vmpod.node import machine_files, machine_links, machine_probes
 from vmpod.node.machine_streams import Seat
 from vmpod.node.status.machine import Guest, Observed, guest_os
 
@@ -60,6 +60,7 @@ class Watch:
         self.screen = Seat(machine.folder / "vnc.sock")
         self.usb = tuple(Seat(machine.folder / f"usbredir{number}.sock") for number in range(_USB_PORTS))
         self._spec: Object = get(vmi, "spec", default={})
+        self._links = machine_links.wanted(vmi)
         self._is_new = get(vmi, "status", "phase") != "Running"
         self._tell = tell
         self._note = note
@@ -132,6 +133,7 @@ class Watch:
             await asyncio.sleep(_QUICK_S if attempt < _QUICK_TIMES else _SLOW_S)
 
     async def _take_stock(self, qmp: Monitor) -> None:
+        down = await machine_links.bring(qmp, self._links)  # first: the guest has hardly begun
         kind = self.seen.machine_type or await qmp.machine_type()
         state = await qmp.status()
         if state == "shutdown":  # an earlier engine died during a soft reboot
@@ -140,12 +142,26 @@ class Watch:
             state = await qmp.status()
         connected = await qmp.is_agent_connected(AGENT_CHARDEV)
         guest = self.seen.guest if connected and self.seen.guest.connected else Guest(connected=connected)
-        self.observe(run_state=state, machine_type=kind, guest=guest, trouble=None)
+        self.observe(run_state=state, machine_type=kind, guest=guest, down=down, trouble=None)
         self._agent_news.set()
         self._start_probes()
         if self._is_new:
             self._is_new = False
             self._note(self, "Normal", "Started", "VirtualMachineInstance started.")
+
+    def look_at_links(self, vmi: Object) -> None:
+        """Bring the links of the cards up to what the VMI says, when that has changed."""
+        fresh = machine_links.wanted(vmi)
+        if fresh != self._links:
+            self._links = fresh
+            self._tasks.start(self._set_links(), f"links of {self.machine.name}")
+
+    async def _set_links(self) -> None:
+        """Without a monitor nothing is lost: its next connection begins with the links."""
+        try:
+            self.observe(down=await machine_links.bring(self.qmp, self._links))
+        except (Gone, Refused) as problem:
+            _log.debug("links of %s: %s", self.machine.name, problem)
 
     async def _happened(self, qmp: Monitor, event: Event) -> None:
         if event.name == "VSERPORT_CHANGE" and event.data.get("id") == _AGENT_DEVICE:

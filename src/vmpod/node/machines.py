@@ -32,7 +32,7 @@ from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
 from vmpod.model.selectors import from_map
-from vmpod.node import hotplug, machine_asks, machine_files
+from vmpod.node import hotplug, machine_asks, machine_files, machine_links
 from vmpod.node.duplexes import ConnectionDuplex
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
 from vmpod.node.machine_watch import Machine, Watch
@@ -146,6 +146,7 @@ class Machines:
             return
         for watch in self._watches.values():
             if watch.machine.uid == uid(vmi):
+                watch.look_at_links(vmi)
                 if get(vmi, "status", "phase") == "Scheduled":
                     self._changed(watch)
                 self._plug(watch)
@@ -445,6 +446,7 @@ def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:
         ip=attachment.ip if attachment else str(card.get("ipAddress") or ""),
         mac=attachment.guest_mac if attachment else str(card.get("mac") or ""),
         links=attachment.links if attachment else (),
+        down=machine_links.down(vmi),
         guest=Guest(connected=conditions.is_true(known, "AgentConnected")),
         ready=conditions.is_true(known, "Ready") if was_running else None,
         plugged={one["name"]: (str(one.get("phase", "")), str(one.get("reason", "")), str(one.get("message", "")))

@@ -22,7 +22,8 @@ class LinkWish:
     """A card asked for: `network` is the definition (namespace/name), `segment` who hears it.
 
     `pool` is a range to draw an address from (CIDR, first, last); `given` are addresses in CIDR form. With a `tap`
-    a machine's card is bridged to it, `uid` owns it, and the machine learns its address by DHCP.
+    a machine's card is bridged to it, `uid` owns it, and the machine learns its address by DHCP. `owner` is whom the
+    card belongs to where two pods may have it at once, as both ends of a migration do.
     """
 
     network: str
@@ -37,6 +38,12 @@ class LinkWish:
     tap: str = ""
     queues: int = 1
     uid: int = 107
+    owner: str = ""
+
+    def is_of(self, other: LinkWish) -> bool:
+        """Whether both are the same card of one owner."""
+        same = (self.owner, self.segment, self.interface) == (other.owner, other.segment, other.interface)
+        return bool(self.owner) and same
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ def describe(netns: str, wishes: Iterable[LinkWish], others: Iterable[Link]) -> 
     """The links that a pod's wishes make beside all `others` of the home. Raises Problem when one cannot be."""
     known, made = list(others), []
     for number, wish in enumerate(wishes):
-        mac = wish.mac or _drawn_mac(netns, wish.interface)
-        if any(one.mac == mac and one.wish.segment == wish.segment for one in known):
+        mac = wish.mac or _drawn_mac(wish.owner or netns, wish.interface)
+        if any(one.mac == mac and one.wish.segment == wish.segment and not one.wish.is_of(wish) for one in known):
             raise Problem(f"attach to the network {wish.network}", f"the MAC address {mac} is in use on it",
                           "give the machine another macAddress", "DuplicateMAC")  # fmt: skip
         link = Link(wish, mac, _addresses(wish, known), _switch(wish.segment, known), f"p{netns[-12:]}{number:x}")
@@ -73,8 +80,8 @@ def describe(netns: str, wishes: Iterable[LinkWish], others: Iterable[Link]) -> 
     return tuple(made)
 
 
-def _drawn_mac(netns: str, interface: str) -> str:
-    digest = hashlib.sha256(f"{netns} {interface}".encode()).digest()
+def _drawn_mac(owner: str, interface: str) -> str:
+    digest = hashlib.sha256(f"{owner} {interface}".encode()).digest()
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 
@@ -87,6 +94,8 @@ def _switch(segment: str, known: Iterable[Link]) -> str:
 
 
 def _addresses(wish: LinkWish, known: list[Link]) -> tuple[str, ...]:
+    if own := next((one.addresses for one in known if one.wish.is_of(wish)), ()):
+        return own
     taken = {address.partition("/")[0]: one for one in known if one.wish.segment == wish.segment
              for address in one.addresses}
     for address in wish.given:

@@ -13,6 +13,7 @@ from vmpod.model.status import DUPLICATE, NOT_SUPPORTED, FieldError, required, w
 
 MODELS = ("e1000", "e1000e", "igb", "ne2k_pci", "pcnet", "rtl8139", "virtio")
 BINDINGS = ("bridge", "masquerade", "sriov", "passtBinding", "binding", "slirp", "macvtap", "passt")
+STATES = ("", "up", "down", "absent")
 RESERVED_MAC = "02:00:00:00:00:00"  # the in-pod bridge's own
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
@@ -56,6 +57,9 @@ def _networks_errors(spec: Object, path: str, wired: set[str]) -> Iterator[Field
         if len(given) != 1:
             yield required(here, "should have only one network type" if given else "should have a network type")
         pods += "pod" in given
+        if dig(network, "multus").get("default"):
+            told = "a further network cannot take the place of the pod network here: eth0 of a launcher is always on it"
+            yield FieldError(f"{here}.multus.default", NOT_SUPPORTED, told, True)
     if pods > 1:
         told = f"more than one interface is connected to a pod network in {path}.interfaces"
         yield FieldError(f"{path}.interfaces", DUPLICATE, told, "pod")
@@ -69,6 +73,9 @@ def _interface_errors(interface: Object, path: str, network: Object) -> Iterator
     if model and model not in MODELS:
         told = f"interface {path}.name uses model {model} that is not supported."
         yield FieldError(f"{path}.model", NOT_SUPPORTED, told, model)
+    if text(interface, "state") not in STATES:
+        told = f"logical {name} interface state value is unsupported: {text(interface, 'state')}"
+        yield FieldError(f"{path}.state", NOT_SUPPORTED, told, text(interface, "state"))
     if mac and not _MAC.fullmatch(mac):
         yield wrong(f"{path}.macAddress", mac, f"interface {path}.name has malformed MAC address ({mac}).")
     if len(set_keys(interface, BINDINGS)) > 1:

@@ -27,7 +27,7 @@ _DISK: Tree = {
 _INTERFACE: Tree = {
     "name": ACTED, "masquerade": ACTED, "bridge": ACTED, "macAddress": ACTED, "model": ACTED, "ports": ACTED,
     "portRanges": ACTED, "dhcpOptions": ACTED, "acpiIndex": ACTED, "bootOrder": ACTED,
-    "state": frozenset({"up", "absent", ""}),
+    "state": ACTED,
     "sriov": BLOCKS, "passt": BLOCKS, "passtBinding": BLOCKS, "slirp": BLOCKS, "macvtap": BLOCKS, "binding": BLOCKS,
 }
 _DEVICES: Tree = {
@@ -86,7 +86,7 @@ _MACHINE: Tree = {
     "domain": _DOMAIN,
     "volumes": _VOLUME,
     "networks": {"name": ACTED, "pod": {"vmNetworkCIDR": ACTED},
-                 "multus": {"networkName": ACTED, "default": _OFF}, "resourceClaim": BLOCKS},
+                 "multus": {"networkName": ACTED, "default": ACTED}, "resourceClaim": BLOCKS},
     "accessCredentials": {
         "sshPublicKey": {"source": ACTED, "propagationMethod": {"noCloud": ACTED, "configDrive": ACTED}},
     },

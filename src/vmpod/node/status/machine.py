@@ -51,6 +51,8 @@ class Observed:
     ip: str = ""
     mac: str = ""
     links: tuple[Link, ...] = ()
+    down: frozenset[str] = frozenset()
+    """Cards whose links are down"""
     guest: Guest = Guest()
     ready: bool | None = None
     ready_why: str = ""
@@ -158,7 +160,7 @@ def _interface(
                   get(vmi, "spec", "domain", "devices", "interfaces", default=()) if one["name"] == name), "virtio")
     made: Object = {
         "name": name, "mac": mac, "infoSource": "domain", "queueCount": queues(vmi, model),
-        "podInterfaceName": inside_pod, "linkState": "up",
+        "podInterfaceName": inside_pod, "linkState": "down" if name in seen.down else "up",
     }
     if ips:
         made |= {"ipAddress": ips[0], "ipAddresses": ips}

@@ -17,7 +17,7 @@ from vmpod.drivers.net.attachments import Attachment, check_mac
 from vmpod.drivers.net.links import Link, LinkWish
 from vmpod.kinds.parts import cni
 from vmpod.model import meta
-from vmpod.model.meta import Object, get, name, namespace
+from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.node.translate import machine_nics
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
@@ -94,11 +94,11 @@ def _selection(pod: Object, one: Mapping[str, Any], number: int) -> Selection:
 
 def wishes(pod: Object, vmi: Object | None, find: Lookup) -> tuple[LinkWish, ...]:
     """The cards to make. Raises Problem for a definition that is missing or cannot be, naming it."""
-    cards = machine_nics.further(vmi) if vmi else {}
-    return tuple(_wish(pod, one, cards.get(one.interface), find) for one in selections(pod))
+    cards, owner = (machine_nics.further(vmi), uid(vmi)) if vmi else ({}, "")
+    return tuple(_wish(pod, one, cards.get(one.interface), owner, find) for one in selections(pod))
 
 
-def _wish(pod: Object, one: Selection, card: machine_nics.Further | None, find: Lookup) -> LinkWish:
+def _wish(pod: Object, one: Selection, card: machine_nics.Further | None, owner: str, find: Lookup) -> LinkWish:
     definition = find(one.namespace, one.name)
     if definition is None:
         why = f"cannot find a network-attachment-definition ({one.name}) in namespace ({one.namespace})"
@@ -112,7 +112,7 @@ def _wish(pod: Object, one: Selection, card: machine_nics.Further | None, find: 
         one.network, network.segment, one.interface, mac=one.mac, mtu=network.mtu or _MTU,
         pool=network.addresses.pool, given=one.ips or network.addresses.given, routes=network.addresses.routes,
         spoof_check=network.spoof_check, tap=card.tap if card else "", queues=card.queues if card else 1,
-        uid=machine_nics.QEMU_USER,
+        uid=machine_nics.QEMU_USER, owner=owner,
     )  # fmt: skip
 
 
