@@ -1,4 +1,4 @@
-"""Machines on several networks: a Linux guest and a pod on a further one, links, ports, and what no guest reaches."""
+"""examples/09-multus: a Linux guest and a pod on further networks, links, ports, and what no guest reaches."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import yaml
 from vmpod.base.paths import Paths
 from vmpod.model.status import ApiError
 
-from ..e2e.product import Product, wait
+from ..e2e.product import ROOT, Product, wait
 from .machines import Object, condition, heard, is_shown, machine, stream
 from .pods import apply
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
-LAB, PYTHON = "localhost/vmpod-examples/lab:1", "localhost/vmpod-examples/python:1"
+pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
+LAB, MULTUS = "localhost/vmpod-examples/lab:1", ROOT / "examples" / "09-multus"
 _CONNECT = """
 import socket, sys
 for pair in sys.argv[1:]:
@@ -31,31 +31,10 @@ for pair in sys.argv[1:]:
 """
 
 
-def definition(name: str, **config: object) -> Object:
-    said = json.dumps({"cniVersion": "0.3.1", "type": "bridge", "bridge": f"br-{name}", "macspoofchk": True, **config})
+def definition(name: str) -> Object:
+    said = json.dumps({"cniVersion": "0.3.1", "type": "bridge", "bridge": f"br-{name}"})
     return {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": {"name": name},
             "spec": {"config": said}}  # fmt: skip
-
-
-def box(dark: str = "down") -> Object:
-    """A Linux guest on the pod network, on `lan`, and on `dark`, where its link is down."""
-    made = machine("box", {"name": "d", "containerDisk": {"image": LAB}}, memory="192Mi")
-    inside = made["spec"]["template"]["spec"]
-    inside["domain"]["devices"]["interfaces"] = [
-        {"name": "default", "masquerade": {}, "ports": [{"port": 8080}]},
-        {"name": "lan", "bridge": {}, "macAddress": "02:10:00:00:00:01"},
-        {"name": "dark", "bridge": {}, "model": "e1000e", "state": dark},
-    ]
-    inside["networks"] = [{"name": "default", "pod": {}}, *({"name": one, "multus": {"networkName": one}}
-                                                            for one in ("lan", "dark"))]  # fmt: skip
-    return made
-
-
-def peer() -> Object:
-    joined = [{"name": "lan"}, {"name": "dark", "ips": ["10.8.0.2/24"]}]
-    container = {"name": "c", "image": PYTHON, "command": ["python3", "-m", "http.server", "8000"]}
-    return {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [container]}, "metadata": {
-        "name": "peer", "annotations": {"k8s.v1.cni.cncf.io/networks": json.dumps(joined)}}}  # fmt: skip
 
 
 def typed(home: Product, *commands: str, timeout_s: float = 90) -> str:
@@ -89,10 +68,9 @@ def reaches(home: Product, *pairs: str) -> list[str]:
 @pytest.fixture(scope="module")
 def net(home: Product) -> Product:
     """The guest and the pod, up; the guest has its address of `lan` by DHCP and serves on two ports."""
-    pool = {"type": "host-local", "subnet": "10.9.0.0/24"}
-    apply(home, definition("lan", ipam=pool), definition("dark"), peer(), box())
-    is_shown(home, "box", "Running", 90)
-    wait(lambda: is_at_its_shell(home), "the guest has a shell", 240, 1)
+    home.kubectl("apply", "-f", str(MULTUS))
+    is_shown(home, "box", "Running", 120)
+    wait(lambda: is_at_its_shell(home), "the guest has a shell", 420, 1)
     typed(home, "udhcpc -n -q -i eth1 -s /etc/udhcpc.script", "ip link set eth2 up; ip addr add 10.8.0.3/24 dev eth2",
           "for port in 8080 9090; do (cd /etc/acpi; python3 -m http.server $port >/dev/null 2>&1 &); done")  # fmt: skip
     return home
@@ -174,5 +152,5 @@ def test_a_network_that_is_not_there_is_told_and_waited_for(net: Product) -> Non
 def test_nothing_is_left_of_the_networks(net: Product) -> None:
     switches = Path(f"/run/netns/vmpod-{Paths(net.home).id}-switches")
     assert switches.exists()
-    net.kubectl("delete", "vm/box", "pod/peer", "net-attach-def/lan", "net-attach-def/dark", "--timeout=60s")
+    net.kubectl("delete", "-f", str(MULTUS), "--timeout=60s")
     wait(lambda: not switches.exists(), "the switches are gone", 30)
