@@ -104,3 +104,10 @@ def test_a_conflict_is_refused_by_path(home: Product) -> None:
     bad["spec"]["instancetype"] = {"name": "u9.none"}
     told = home.kubectl("apply", "-f", "-", stdin=json.dumps(bad), check=False)
     assert 'virtualmachineclusterinstancetypes.instancetype.kubevirt.io "u9.none" not found' in told.stderr
+
+
+def test_down_takes_pools_away_before_their_machines(home: Product) -> None:
+    home.kubectl("apply", "-f", "-", stdin=example("06-vm-pool", "pool.yaml"))
+    wait(lambda: len(home.read("vm", "-l", "app=web")["items"]) == 2, "two machines are made", 60, 0.3)
+    home.vmpod("down", "--all", "--volumes")
+    assert home.kubectl("get", "vmpool,vm,vmi,pods,vmf,vmp", "-o", "name").stdout == ""

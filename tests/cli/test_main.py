@@ -105,3 +105,13 @@ def test_completion_offers_verbs_and_options(tmp_path: Path) -> None:
     assert "--detach" in done.stdout
     done = vmpod(home=tmp_path, _VMPOD_COMPLETE="zsh_complete", COMP_WORDS="vmpod console ''", COMP_CWORD="2")
     assert done.returncode == 0
+
+
+def test_down_knows_everything_that_makes_machines_or_pods_anew() -> None:
+    """What is deleted below its maker comes back: whoever scales goes first."""
+    from vmpod.cli import down_
+    from vmpod.kinds import KINDS
+
+    makers = {kind.kind for kind in KINDS if "scale" in kind.subresources} | {"VirtualMachine"}
+    assert makers <= set(down_._ALL)
+    assert down_._ALL.index("VirtualMachinePool") < down_._ALL.index("VirtualMachine")

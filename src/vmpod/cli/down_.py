@@ -13,7 +13,15 @@ from vmpod.cli import apply, session
 from vmpod.cli.progress import Progress
 from vmpod.client.simple import SimpleClient
 from vmpod.intake import manifests
-from vmpod.kinds import DATAVOLUME, KINDS, PERSISTENTVOLUMECLAIM, POD, REPLICASET, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import (
+    DATAVOLUME,
+    KINDS,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    REPLICASET,
+    VIRTUALMACHINE,
+    VIRTUALMACHINEINSTANCE,
+)
 from vmpod.kinds.kind import Kind
 from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.model.status import ApiError
@@ -24,8 +32,9 @@ _LOOK_EVERY_S = 0.2
 _DATA = ("PersistentVolumeClaim", "DataVolume", "Namespace")
 _OURS = ("default", "kube-system", "kube-public", "kube-node-lease", "kubevirt", "cdi")
 # In the order in which they go: what makes pods first, what pods need last.
-_ALL = ("Deployment", "ReplicaSet", "VirtualMachine", "VirtualMachineInstance", "Pod", "Service", "ConfigMap", "Secret",
-        "ServiceAccount", "DataVolume", "PersistentVolumeClaim", "Namespace")  # fmt: skip
+_ALL = ("Deployment", "ReplicaSet", "VirtualMachinePool", "VirtualMachine", "VirtualMachineInstanceReplicaSet",
+        "VirtualMachineInstance", "Pod", "Service", "VirtualMachineInstancetype", "VirtualMachinePreference",
+        "ConfigMap", "Secret", "ServiceAccount", "DataVolume", "PersistentVolumeClaim", "Namespace")  # fmt: skip
 _SERVED = {("Service", "kubernetes"), ("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
 
 
@@ -124,7 +133,8 @@ def _left(client: SimpleClient, doomed: list[Found], family: set[str], volumes: 
     there = [(client.find(kind, namespace(obj), name(obj)), obj) for kind, obj in doomed]
     left = [title(found) for found, obj in there if found is not None and uid(found) == uid(obj)]
     spaces = sorted({namespace(obj) for kind, obj in doomed if kind.namespaced})
-    for kind in (REPLICASET, VIRTUALMACHINEINSTANCE, POD, *([PERSISTENTVOLUMECLAIM] if volumes else [])):
+    makers = (REPLICASET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE, POD)
+    for kind in (*makers, *([PERSISTENTVOLUMECLAIM] if volumes else [])):
         for obj in (one for space in spaces for one in client.list(kind, space).items):
             owners = {owner.get("uid") for owner in get(obj, "metadata", "ownerReferences", default=[])}
             if owners & family or uid(obj) in family:
