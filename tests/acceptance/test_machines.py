@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -305,25 +306,39 @@ def test_every_kind_of_disk_and_seed(home: Product, tmp_path: Path) -> None:
     (tmp_path / "host.img").write_bytes(bytes(1 << 20))
     seed = base64.b64encode(b"#cloud-config\nhostname: seeded\n").decode()
     home.kubectl("create", "secret", "generic", "seed", "--from-literal=userdata=#cloud-config")
+    home.kubectl("create", "configmap", "answers", "--from-literal=Unattend.xml=<unattend/>")
+    block = machines.claim("block")
+    block["spec"]["volumeMode"] = "Block"
+    digest = subprocess.run(["podman", "image", "inspect", "--format", "{{.Digest}}", QUICK], capture_output=True,
+                            text=True, check=True).stdout.strip()  # fmt: skip
+    label = {"path": "vm", "fieldRef": {"fieldPath": "metadata.labels['vm']"}}
     volumes: list[machines.Object] = [
         container_disk(), {"name": "empty", "emptyDisk": {"capacity": "2Mi"}},
         {"name": "host", "hostDisk": {"path": f"{tmp_path}/host.img", "type": "Disk"}},
         {"name": "made", "hostDisk": {"path": f"{tmp_path}/made.img", "type": "DiskOrCreate", "capacity": "1Mi"}},
         {"name": "inline", "cloudInitNoCloud": {"userDataBase64": seed, "networkData": "version: 2\n"}},
         {"name": "secret", "cloudInitNoCloud": {"secretRef": {"name": "seed"}}},
+        {"name": "sysprep", "sysprep": {"configMap": {"name": "answers"}}},
+        {"name": "labels", "downwardAPI": {"fields": [label], "volumeLabel": "self"}},
+        {"name": "digest", "containerDisk": {"image": f"{QUICK.rpartition(':')[0]}@{digest}", "path": "/disk/quick.img"}},
+        {"name": "block", "persistentVolumeClaim": {"claimName": "block"}},
     ]
     disks: list[machines.Object] = [
         {"name": "d", "disk": {"bus": "sata"}, "bootOrder": 1}, {"name": "empty", "disk": {"bus": "scsi"}, "serial": "S1"},
         {"name": "host", "disk": {"bus": "virtio"}}, {"name": "made", "disk": {"bus": "virtio"}},
         {"name": "inline", "cdrom": {"bus": "sata"}}, {"name": "secret", "disk": {"bus": "virtio"}},
+        {"name": "sysprep", "cdrom": {"bus": "sata"}}, {"name": "labels", "disk": {"bus": "virtio"}},
+        {"name": "digest", "disk": {"bus": "virtio"}}, {"name": "block", "disk": {"bus": "virtio"}},
     ]
-    apply(home, machine("disks", *volumes, disks=disks))
+    assert "not supported" not in apply(home, block, machine("disks", *volumes, disks=disks))
     is_shown(home, "disks", "Running")
     echoes(home, "disks")
     (pod,) = home.read("pods", "-l", "vm=disks")["items"]
-    assert b"hostname: seeded" in (Paths(home.home).pod(pod["metadata"]["uid"]) / "disks" / "inline.iso").read_bytes()
+    made = Paths(home.home).pod(pod["metadata"]["uid"]) / "disks"
+    for name, words in (("inline", b"hostname: seeded"), ("sysprep", b"<unattend/>"), ("labels", b"disks")):
+        assert words in (made / f"{name}.iso").read_bytes(), name
     assert (tmp_path / "made.img").stat().st_size == 1 << 20
-    home.kubectl("delete", "vm", "disks")
+    home.kubectl("delete", "vm/disks", "pvc/block")
 
 
 def test_a_host_disk_that_is_a_link_is_not_followed(home: Product, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ OBJECTS: dict[tuple[str, str], Object] = {
     ("Secret", "lower"): encoded(userdata=b"#lower", networkdata=b"n1"),
     ("Secret", "camel"): encoded(userData=b"#camel", networkData=b"n2"),
     ("Secret", "keys"): encoded(b=b"ssh-ed25519 B\n", a=b"ssh-ed25519 A"),
+    ("Secret", "win"): encoded(**{"AutoUnattend.xml": b"<x/>"}),
+    ("ConfigMap", "win"): {"data": {"AutoUnattend.xml": "<x/>"}},
     ("ConfigMap", "conf"): {"data": {"a.ini": "x=1"}, "binaryData": {"b.bin": base64.b64encode(b"\0\1").decode()}},
 }
 
@@ -77,7 +79,27 @@ def test_objects_as_disks() -> None:
     assert make(containerDisk={"image": "x"}) is None
 
 
+def test_answers_for_windows() -> None:
+    for volume in ({"configMap": {"name": "win"}}, {"secret": {"name": "win"}}):
+        made = make(sysprep=volume)
+        assert (made.label, made.files) == ("unattendCD", {"AutoUnattend.xml": b"<x/>"})
+
+
+def test_what_the_launcher_says_of_itself() -> None:
+    pod: Object = {"metadata": {"labels": {"a": "1"}, "name": "virt-launcher-vm1"}, "spec": {"containers": []}}
+    fields = [{"path": "in/labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+              {"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]  # fmt: skip
+    made = seed(VMI, {"name": "v", "downwardAPI": {"fields": fields}}, find, pod)
+    assert made is not None and made.label == "cfgdata"
+    assert made.files == {"in/labels": b'a="1"', "name": b"virt-launcher-vm1"}
+
+
 @pytest.mark.parametrize(("volume", "why"), [
+    ({"sysprep": {"configMap": {"name": "conf"}}}, "neither were found"),
+    ({"sysprep": {"secret": {"name": "none"}}}, "Secret shop/none not found"),
+    ({"sysprep": {}}, "names neither a ConfigMap nor a Secret"),
+    ({"serviceAccount": {"serviceAccountName": "x"}}, "serviceAccount is not supported"),
+    ({"downwardMetrics": {}}, "downwardMetrics is not supported"),
     ({"cloudInitNoCloud": {"secretRef": {"name": "none"}}}, "Secret shop/none not found"),
     ({"configMap": {"name": "none"}}, "ConfigMap shop/none not found"),
     ({"cloudInitNoCloud": {"userDataBase64": "%%"}}, "userDataBase64 is not base64"),

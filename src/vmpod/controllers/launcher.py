@@ -169,6 +169,12 @@ def _mounted_object(volume: Object, made: Object) -> Object | None:
         return made | {"configMap": {"name": source["name"]}}
     if source := volume.get("secret"):
         return made | {"secret": {"secretName": source["secretName"]}}
+    if fields := get(volume, "downwardAPI", "fields"):
+        return made | {"downwardAPI": {"items": fields}}
+    if source := get(volume, "sysprep", "configMap"):
+        return made | {"configMap": {"name": source["name"]}}
+    if source := get(volume, "sysprep", "secret"):
+        return made | {"secret": {"secretName": source["name"]}}
     for key in ("cloudInitNoCloud", "cloudInitConfigDrive"):
         if secret := get(volume, key, "secretRef", "name"):
             return made | {"secret": {"secretName": secret}}

@@ -10,7 +10,7 @@ from pathlib import Path
 from vmpod.base import files
 from vmpod.base.paths import Paths
 from vmpod.drivers.qemu.seed import write_iso
-from vmpod.model.meta import Object, get
+from vmpod.model.meta import Object, get, uid
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.cloudinit import Lookup, seed
 from vmpod.node.translate.machine_nics import QEMU_USER
@@ -61,21 +61,21 @@ def ensure_variables(folder: Path, template: str) -> None:
         _give(file)
 
 
-def write_seeds(paths: Paths, pod_uid: str, vmi: Object, lookup: Lookup) -> dict[str, PreparedVolume]:
+def write_seeds(paths: Paths, pod: Object, vmi: Object, lookup: Lookup) -> dict[str, PreparedVolume]:
     """Write the seed disk of every volume that is made of objects, once. Raises Problem when an object is missing."""
     return {
         volume["name"]: made for volume in get(vmi, "spec", "volumes", default=())
-        if (made := _write_seed(paths, pod_uid, vmi, volume, lookup)) is not None
+        if (made := _write_seed(paths, pod, vmi, volume, lookup)) is not None
     }
 
 
 def _write_seed(
-    paths: Paths, pod_uid: str, vmi: Object, volume: Mapping[str, object], lookup: Lookup
+    paths: Paths, pod: Object, vmi: Object, volume: Mapping[str, object], lookup: Lookup
 ) -> PreparedVolume | None:
-    file = paths.pod(pod_uid) / "disks" / f"{volume['name']}.iso"
+    file = paths.pod(uid(pod)) / "disks" / f"{volume['name']}.iso"
     inside = f"/disks/seed/{volume['name']}.iso"
     if not file.exists():
-        wanted = seed(vmi, volume, lookup)
+        wanted = seed(vmi, volume, lookup, pod)
         if wanted is None:
             return None
         file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)

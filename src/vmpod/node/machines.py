@@ -227,7 +227,7 @@ class Machines:
         _check_ready(vmi, prepared)
         folders = machine_files.ensure_root(self._paths.machine_root)
         run = machine_files.ensure_run(self._paths, uid(pod))
-        seeds = machine_files.write_seeds(self._paths, uid(pod), vmi, self._lookup(namespace(pod)))
+        seeds = machine_files.write_seeds(self._paths, pod, vmi, self._lookup(namespace(pod)))
         volumes = {**prepared, **seeds}
         machine = machine_spec(vmi, volumes, attachment, self._facts)
         machine_files.ensure_variables(run, firmware_template(vmi, self._facts))

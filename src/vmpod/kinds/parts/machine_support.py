@@ -76,10 +76,11 @@ _VOLUME: Tree = {
     "persistentVolumeClaim": {"claimName": ACTED, "readOnly": ACTED, "hotpluggable": ACTED},
     "dataVolume": {"name": ACTED, "hotpluggable": ACTED},
     "ephemeral": ACTED,
-    "hostDisk": {"path": ACTED, "type": ACTED, "capacity": ACTED},
+    "hostDisk": {"path": ACTED, "type": ACTED, "capacity": ACTED, "shared": ACTED},  # all nodes are this machine
     "emptyDisk": ACTED,
     "cloudInitNoCloud": ACTED, "cloudInitConfigDrive": ACTED,
-    "configMap": ACTED, "secret": ACTED,
+    "configMap": ACTED, "secret": ACTED, "downwardAPI": ACTED, "sysprep": ACTED,
+    "serviceAccount": BLOCKS, "downwardMetrics": BLOCKS,
 }
 _MACHINE: Tree = {
     "architecture": ACTED,

@@ -14,6 +14,7 @@ from typing import Any
 
 from vmpod.base.errors import Problem
 from vmpod.model.meta import Object, get, name, namespace
+from vmpod.node.translate import files
 from vmpod.node.translate.machine_nics import guest_hostname
 
 NO_CLOUD = "cloudInitNoCloud"
@@ -21,6 +22,8 @@ CONFIG_DRIVE = "cloudInitConfigDrive"
 Lookup = Callable[[str, str], Object | None]
 """(kind, name) → the object of the machine's namespace; kinds are `Secret` and `ConfigMap`."""
 
+_ANSWERS = ("autounattend.xml", "unattend.xml")
+_REFUSED = {"serviceAccount": "no tokens are issued here", "downwardMetrics": "no metrics are handed to guests here"}
 _INSTANCE_TYPE = "kubevirt.io/cluster-instancetype-name"
 
 
@@ -32,8 +35,11 @@ class Seed:
     files: Mapping[str, bytes]
 
 
-def seed(vmi: Object, volume: Mapping[str, Any], lookup: Lookup) -> Seed | None:
-    """The seed of a volume that is made of objects; None for other volumes. Raises Problem when one is missing."""
+def seed(vmi: Object, volume: Mapping[str, Any], lookup: Lookup, pod: Object | None = None) -> Seed | None:
+    """The seed of a volume that is made of objects; None for other volumes. `pod` is the machine's launcher.
+
+    Raises Problem when an object is missing and for what is refused.
+    """
     if NO_CLOUD in volume:
         return _no_cloud(vmi, volume, lookup)
     if CONFIG_DRIVE in volume:
@@ -42,6 +48,13 @@ def seed(vmi: Object, volume: Mapping[str, Any], lookup: Lookup) -> Seed | None:
         return _object(vmi, volume, "ConfigMap", str(volume["configMap"].get("name")), lookup)
     if "secret" in volume:
         return _object(vmi, volume, "Secret", str(volume["secret"].get("secretName")), lookup)
+    if "sysprep" in volume:
+        return _sysprep(vmi, volume, lookup)
+    if "downwardAPI" in volume:
+        return _downward(volume["downwardAPI"], pod or {})
+    for kind, why in _REFUSED.items():
+        if kind in volume:
+            raise _problem(vmi, f"volume {volume['name']!r}: {kind} is not supported, {why}")
     return None
 
 
@@ -110,6 +123,25 @@ def _object(vmi: Object, volume: Mapping[str, Any], kind: str, wanted: str, look
     if source.get("optional") and lookup(kind, wanted) is None:
         return Seed(str(source.get("volumeLabel") or "cfgdata"), {})
     return Seed(str(source.get("volumeLabel") or "cfgdata"), _content(vmi, volume["name"], kind, wanted, lookup))
+
+
+def _sysprep(vmi: Object, volume: Mapping[str, Any], lookup: Lookup) -> Seed:
+    """The disk on which Windows' setup looks for its answers."""
+    source = volume["sysprep"]
+    for kind, key in (("ConfigMap", "configMap"), ("Secret", "secret")):
+        if wanted := get(source, key, "name"):
+            content = _content(vmi, volume["name"], kind, str(wanted), lookup)
+            if not any(file.lower() in _ANSWERS for file in content):
+                why = f"Sysprep drive should contain {_ANSWERS[0]} or {_ANSWERS[1]} but neither were found."
+                raise _problem(vmi, f"volume {volume['name']!r}: {why}")
+            return Seed("unattendCD", content)
+    raise _problem(vmi, f"volume {volume['name']!r}: sysprep names neither a ConfigMap nor a Secret")
+
+
+def _downward(source: Mapping[str, Any], pod: Object) -> Seed:
+    """What the launcher pod says of itself, as files."""
+    found = files.files({"downwardAPI": {"items": source.get("fields") or ()}}, pod, lambda kind, wanted: None) or []
+    return Seed(str(source.get("volumeLabel") or "cfgdata"), {file.path: file.content for file in found})
 
 
 def _public_keys(vmi: Object, way: str, lookup: Lookup) -> dict[str, str]:
