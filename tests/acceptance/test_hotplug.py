@@ -1,24 +1,34 @@
-"""A disk comes and goes while its machine runs, and is an ordinary one after a restart."""
+"""Disks come and go while their machine runs, hold what the guest wrote, and are ordinary ones after a restart."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from ..e2e.product import Product, wait
 from . import machines
-from .machines import ask, claim, machine
+from .machines import ask, claim, container_disk, heard, machine, stream
 from .pods import apply
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(200)]
-_SOURCE = {"persistentVolumeClaim": {"claimName": "more"}}
-_BODY: dict[str, Any] = {"name": "more", "disk": {"disk": {"bus": "scsi"}, "serial": "m1"}, "volumeSource": _SOURCE}
+pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
+LAB = "localhost/vmpod-examples/lab:1"
+VM, VMI = "virtualmachines", "virtualmachineinstances"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def disks(tmp_path_factory: pytest.TempPathFactory) -> None:
-    machines.build_disks(tmp_path_factory.mktemp("disks"))
+@pytest.fixture(scope="module")
+def plug(home: Product) -> Product:
+    """A Linux machine `plug`, and two claims."""
+    apply(home, claim("slow", "24Mi"), claim("fast", "24Mi"), machine("plug", container_disk(LAB), memory="256Mi"))
+    machines.is_shown(home, "plug", "Running")
+    return home
+
+
+def adding(name: str, bus: str) -> dict[str, Any]:
+    source = {"persistentVolumeClaim": {"claimName": name}}
+    return {"name": name, "disk": {"disk": {"bus": bus}, "serial": f"n-{name}"}, "volumeSource": source}
 
 
 def row(home: Product, volume: str) -> dict[str, Any]:
@@ -26,21 +36,80 @@ def row(home: Product, volume: str) -> dict[str, Any]:
     return next((one for one in found if one["name"] == volume), {})
 
 
-def test_a_disk_comes_and_goes(home: Product) -> None:
-    wanted = machine("plug")
-    wanted["spec"]["template"]["spec"]["domain"]["devices"]["autoattachPodInterface"] = False
-    apply(home, claim("more"), wanted)
-    machines.is_shown(home, "plug", "Running")
-    machines.echoes(home, "plug")
-    before = machines.instance(home, "plug")
-    for verb in ("virtualmachines", "virtualmachineinstances"):
-        assert ask(home, verb, "nobody", "addvolume", _BODY)[0] == 404
-    assert ask(home, "virtualmachines", "plug", "addvolume", _BODY) == (202, "")
-    wait(lambda: row(home, "more").get("phase") == "Ready", f"the disk is plugged: {row(home, 'more')}", 30, 0.2)
-    assert row(home, "more")["target"] == "sda"
-    code, told = ask(home, "virtualmachines", "plug", "addvolume", _BODY)
-    assert code == 409 and "because volume with that name already exists" in told
-    assert not machines.condition(home, "vm", "plug", "RestartRequired")
-    assert ask(home, "virtualmachines", "plug", "removevolume", {"name": "more"}) == (202, "")
-    wait(lambda: not row(home, "more"), "the disk is unplugged", 30, 0.2)
-    assert machines.instance(home, "plug") == before
+def is_plugged(home: Product, volume: str) -> None:
+    wait(lambda: row(home, volume).get("phase") == "Ready", f"{volume} is plugged in", 60, 0.2)
+
+
+def is_away(home: Product, volume: str) -> None:
+    wait(lambda: not row(home, volume), f"{volume} is unplugged: {row(home, volume)}", 60, 0.2)
+
+
+@contextmanager
+def shell(home: Product) -> Iterator[Callable[[str], str]]:
+    """Root's shell on the serial console: what a command prints, once the guest has booted."""
+    with stream(home, "plug", "console") as console:
+        def run(command: str, timeout_s: float = 60) -> str:
+            console.send(f"{command}; echo en''d=$?\n".encode())
+            said = heard(console, b"end=", timeout_s)
+            said += b"" if said.rpartition(b"end=")[2][:1].isdigit() else heard(console, b"\n", timeout_s)
+            text, _, code = said.decode(errors="replace").rpartition("end=")
+            assert code[:1] == "0", f"{command}: {text}"
+            return text
+        wait(lambda: run("stty -echo", 3), "the guest's shell answers", 180)
+        yield run
+
+
+def until(look: str) -> str:
+    """A shell line that waits for what the guest's kernel does in its own time."""
+    return f"i=0; until {look}; do i=$((i+1)); [ $i -lt 200 ] || break; usleep 100000; done; {look}"
+
+
+def test_what_is_plugged_in_is_written_to_and_keeps_it(plug: Product) -> None:
+    before = machines.instance(plug, "plug")
+    assert ask(plug, VM, "plug", "addvolume", adding("slow", "scsi")) == (202, "")
+    is_plugged(plug, "slow")
+    assert ask(plug, VMI, "plug", "addvolume", adding("fast", "virtio")) == (202, "")
+    is_plugged(plug, "fast")
+    assert row(plug, "slow")["persistentVolumeClaimInfo"]["requests"] == {"storage": "24Mi"}
+    assert not machines.condition(plug, "vm", "plug", "RestartRequired")
+    with shell(plug) as run:
+        for disk in ("sda", "vdb"):
+            run(until(f"[ -b /dev/{disk} ]"))
+            run(f"busybox mke2fs /dev/{disk} >/dev/null && mount /dev/{disk} /mnt && echo kept-{disk} >/mnt/a && umount /mnt")
+        assert "n-fast" in run("cat /sys/block/vdb/serial") and "49152" in run("cat /sys/block/sda/size")
+        code, told = ask(plug, VM, "plug", "addvolume", adding("slow", "scsi"))
+        assert code == 409 and "because volume with that name already exists" in told
+        for resource, volume, disk in ((VM, "slow", "sda"), (VMI, "fast", "vdb")):
+            assert ask(plug, resource, "plug", "removevolume", {"name": volume}) == (202, "")
+            run(until(f"[ ! -b /dev/{disk} ]"))
+            is_away(plug, volume)
+    assert machines.instance(plug, "plug") == before
+
+
+def test_an_engine_that_dies_meanwhile_ends_what_was_begun(plug: Product) -> None:
+    """One disk is plugged back while the engine is killed, and the claim under it cannot be taken away."""
+    assert ask(plug, VM, "plug", "addvolume", adding("slow", "scsi")) == (202, "")
+    plug.kill_engine()
+    plug.vmpod("engine", "start")
+    is_plugged(plug, "slow")
+    plug.kubectl("delete", "pvc", "slow", "--wait=false")
+    with shell(plug) as run:
+        run(until("[ -b /dev/sda ]"))
+        assert "kept-sda" in run("mount /dev/sda /mnt && cat /mnt/a && umount /mnt")
+    assert plug.value(".metadata.deletionTimestamp", "pvc", "slow")
+    assert ask(plug, VM, "plug", "removevolume", {"name": "slow"}) == (202, "")
+    is_away(plug, "slow")
+    wait(lambda: not plug.kubectl("get", "pvc", "slow", check=False).stdout, "the claim goes with its last user", 30)
+
+
+def test_after_a_restart_it_is_an_ordinary_disk(plug: Product) -> None:
+    assert ask(plug, VM, "plug", "addvolume", adding("fast", "scsi")) == (202, "")
+    is_plugged(plug, "fast")
+    before = machines.instance(plug, "plug")
+    assert machines.tell(plug, "plug", "restart", {"gracePeriodSeconds": 0}) == (202, "")
+    machines.runs_anew(plug, "plug", before)
+    is_plugged(plug, "fast")
+    with shell(plug) as run:
+        assert "kept-vdb" in run("mount /dev/sda /mnt && cat /mnt/a && umount /mnt")
+    assert ask(plug, VM, "plug", "removevolume", {"name": "fast"}) == (202, "")
+    is_away(plug, "fast")

@@ -79,4 +79,8 @@ async def test_an_instance_must_run(call: Caller) -> None:
     record = await call("GET", f"{VMIS}/m")
     await call("PUT", f"{VMIS}/m/status", {**record, "status": {"phase": "Running"}})
     assert await asked(call, "virtualmachineinstances", "addvolume", body) == (202, "")
-    assert (await call("GET", f"{VMIS}/m"))["spec"]["volumes"][1]["dataVolume"] == {"name": "data", "hotpluggable": True}
+    plugged = await call("GET", f"{VMIS}/m")
+    assert plugged["spec"]["volumes"][1]["dataVolume"] == {"name": "data", "hotpluggable": True}
+    assert plugged["metadata"]["annotations"]["kubevirt.io/ephemeral-hotplug-volumes"] == "data"
+    assert await asked(call, "virtualmachineinstances", "removevolume", {"name": "data"}) == (202, "")
+    assert "kubevirt.io/ephemeral-hotplug-volumes" not in (await call("GET", f"{VMIS}/m"))["metadata"].get("annotations", {})

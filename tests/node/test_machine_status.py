@@ -53,6 +53,27 @@ def test_running() -> None:
 
 def test_a_link_that_is_down_is_told() -> None:
     assert [one["linkState"] for one in tell(vmi(), replace(UP, down=frozenset({"default"})))["interfaces"]] == ["down"]
+CLAIM: Object = {
+    "metadata": {"name": "data"}, "status": {"capacity": {"storage": "2Gi"}},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}  # fmt: skip
+TOLD: Object = {"claimName": "data", "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem", "filesystemOverhead": "0",
+                "capacity": {"storage": "2Gi"}, "requests": {"storage": "1Gi"}}  # fmt: skip
+
+
+def test_a_plugged_volume_and_its_claim() -> None:
+    obj = vmi("Running")
+    obj["spec"]["volumes"].append({"name": "more", "persistentVolumeClaim": {"claimName": "data", "hotpluggable": True}})
+    seen = replace(UP, plugged={"more": ("Ready", "VolumeReady", "it is there")})
+    found = status(obj, POD, seen, emulated="", now=NOW, claim=lambda name: CLAIM if name == "data" else None)
+    row = {"name": "more", "target": "sda", "persistentVolumeClaimInfo": TOLD, "phase": "Ready", "reason": "VolumeReady",
+           "message": "it is there", "hotplugVolume": {"attachPodName": "", "attachPodUID": "p1"}}  # fmt: skip
+    assert found is not None and found["volumeStatus"] == [row, {"name": "root", "target": "vda"}]
+    obj["spec"]["volumes"].pop()
+    leaving = replace(UP, plugged={"more": ("Detaching", "VolumeDetaching", "it goes")})
+    (kept, _) = tell({**obj, "status": found}, leaving)["volumeStatus"]
+    assert (kept["phase"], kept["persistentVolumeClaimInfo"]) == ("Detaching", TOLD)
+    assert [one["name"] for one in tell({**obj, "status": found}, UP)["volumeStatus"]] == ["root"]
 
 
 def test_nothing_changes_later() -> None:

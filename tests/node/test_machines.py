@@ -21,7 +21,7 @@ from vmpod.client.inprocess import InProcess, User
 from vmpod.drivers.host import facts, oci
 from vmpod.drivers.net.network import Network
 from vmpod.drivers.podman.client import Podman
-from vmpod.kinds import CONFIGMAP, EVENT, POD, SECRET, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import CONFIGMAP, EVENT, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINEINSTANCE
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get
 from vmpod.model.status import ApiError
@@ -33,7 +33,7 @@ from vmpod.testing.api import FakeApi
 from vmpod.testing.guest import GREETING, write_disk
 
 pytestmark = pytest.mark.host
-KINDS = (POD, VIRTUALMACHINEINSTANCE, SECRET, CONFIGMAP, EVENT)
+KINDS = (POD, PERSISTENTVOLUMECLAIM, VIRTUALMACHINEINSTANCE, SECRET, CONFIGMAP, EVENT)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from copy import deepcopy
 from vmpod.controllers import runstrategy
 from vmpod.controllers.children import INSTANCE_FINALIZER, child_metadata, suffix
 from vmpod.kinds import VIRTUALMACHINEINSTANCE
-from vmpod.kinds.parts.hotplug import hotpluggable, steady, with_hotplugged
+from vmpod.kinds.parts.hotplug import ephemeral, hotpluggable, steady, with_hotplugged
 from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.reconcile.actions import Patch
@@ -41,17 +41,18 @@ def _template_hash(vm: Object) -> str:
 
 
 def hotplug_patch(vm: Object, vmi: Object) -> Patch | None:
-    """Gives the instance those hotpluggable volumes that its machine's template has; None when it has them."""
+    """Gives the instance those hotpluggable volumes that its machine's template has; None when it has them.
+
+    What was plugged into the instance alone stays.
+    """
     template, spec = get(vm, "spec", "template", "spec", default={}), vmi.get("spec") or {}
-    if get(vmi, "status", "phase") != "Running" or _volumes_of(template) == _volumes_of(spec):
+    if get(vmi, "status", "phase") != "Running":
         return None
-    fresh = with_hotplugged(spec, template)
+    fresh = with_hotplugged(spec, template, ephemeral(vmi))
+    if hotpluggable(fresh) == hotpluggable(spec):
+        return None
     change = {"volumes": fresh["volumes"], "domain": {"devices": {"disks": fresh["domain"]["devices"]["disks"]}}}
     return Patch(VIRTUALMACHINEINSTANCE, namespace(vmi), name(vmi), {"spec": change})
-
-
-def _volumes_of(spec: Object) -> Object:
-    return dict(hotpluggable(spec))
 
 
 def needs_restart(vm: Object, vmi: Object) -> bool:

@@ -27,7 +27,7 @@ from vmpod.drivers.podman.spec import ContainerSpec
 from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
-from vmpod.kinds import CONFIGMAP, POD, SECRET, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
@@ -324,7 +324,10 @@ class Machines:
         await self._settle()
         emulated = machine_status.emulation_reason(self._facts.accelerator, self._facts.accelerator_reason)
         pod = self._cache.get(POD, watch.machine.namespace, watch.machine.pod)
-        fresh = machine_status.status(vmi, pod, watch.seen, emulated=emulated, now=self._clock.now())
+        fresh = machine_status.status(
+            vmi, pod, watch.seen, emulated=emulated, now=self._clock.now(),
+            claim=lambda wanted: self._cache.get(PERSISTENTVOLUMECLAIM, watch.machine.namespace, wanted),
+        )
         if fresh is None or fresh == vmi.get("status"):
             return False
         try:

@@ -14,7 +14,7 @@ from vmpod.api.verbs.update import prepare_whole, rewrite
 from vmpod.client.inprocess import Response
 from vmpod.kinds import VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.kind import Kind
-from vmpod.kinds.parts.hotplug import is_hotpluggable, source_name
+from vmpod.kinds.parts.hotplug import EPHEMERAL, ephemeral, hotpluggable, is_hotpluggable, source_name
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 
@@ -55,12 +55,27 @@ async def _change(call: Call, kind: Kind, change: Callable[[Call, Object], None]
         raise _refused(call, "VMI is not running")
 
     def changed(obj: Object) -> Object:
-        spec = obj["spec"] if kind is VIRTUALMACHINEINSTANCE else obj["spec"]["template"]["spec"]
-        change(call, spec)
+        if kind is not VIRTUALMACHINEINSTANCE:
+            change(call, obj["spec"]["template"]["spec"])
+            return obj
+        before = set(hotpluggable(obj["spec"]))
+        change(call, obj["spec"])
+        _mark(obj, before)
         return obj
 
     await rewrite(call, changed, prepare_whole)
     return Response(202)
+
+
+def _mark(vmi: Object, before: set[str]) -> None:
+    """Note which volumes the instance alone has, or its machine would take them out again."""
+    now = set(hotpluggable(vmi["spec"]))
+    own = sorted((ephemeral(vmi) | (now - before)) & now)
+    marks = vmi["metadata"].setdefault("annotations", {})
+    if own:
+        marks[EPHEMERAL] = ",".join(own)
+    else:
+        marks.pop(EPHEMERAL, None)
 
 
 def _adding(call: Call) -> Change:

@@ -8,6 +8,8 @@ from vmpod.kinds.parts.reading import dig, entries, text
 from vmpod.model.meta import Object
 
 SOURCES = ("persistentVolumeClaim", "dataVolume")
+EPHEMERAL = "kubevirt.io/ephemeral-hotplug-volumes"
+"""Annotation of an instance: which volumes were plugged into it alone, and are not in its machine's template."""
 
 
 def is_hotpluggable(volume: Object) -> bool:
@@ -39,11 +41,18 @@ def steady(spec: Object) -> Object:
     return kept
 
 
-def with_hotplugged(spec: Object, wanted: Object) -> Object:
-    """`spec` with those volumes that may come and go, and their disks, that `wanted` has."""
-    fresh, names = steady(spec), set(hotpluggable(wanted))
-    volumes, disks = entries(wanted, "volumes"), entries(dig(wanted, "domain", "devices"), "disks")
-    fresh["volumes"] = [*entries(fresh, "volumes"), *(one for one in volumes if text(one, "name") in names)]
-    devices = fresh.setdefault("domain", {}).setdefault("devices", {})
-    devices["disks"] = [*entries(devices, "disks"), *(one for one in disks if text(one, "name") in names)]
+def ephemeral(instance: Object) -> frozenset[str]:
+    """The volumes that were plugged into an instance alone."""
+    return frozenset(text(dig(instance, "metadata", "annotations"), EPHEMERAL).split(",")) - {""}
+
+
+def with_hotplugged(spec: Object, wanted: Object, kept: frozenset[str] = frozenset()) -> Object:
+    """`spec` with those volumes that may come and go, and their disks, that `wanted` has; of its own only `kept`."""
+    fresh = steady(spec)
+    names = set(hotpluggable(wanted)) - {text(one, "name") for one in entries(fresh, "volumes")}
+    for source, chosen in ((wanted, names), (spec, (set(hotpluggable(spec)) & kept) - names)):
+        volumes, disks = entries(source, "volumes"), entries(dig(source, "domain", "devices"), "disks")
+        fresh["volumes"] = [*entries(fresh, "volumes"), *(one for one in volumes if text(one, "name") in chosen)]
+        devices = fresh.setdefault("domain", {}).setdefault("devices", {})
+        devices["disks"] = [*entries(devices, "disks"), *(one for one in disks if text(one, "name") in chosen)]
     return fresh

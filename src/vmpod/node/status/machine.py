@@ -5,13 +5,14 @@ Words, reasons and messages are those of KubeVirt's virt-handler.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from vmpod.base.clock import rfc3339
 from vmpod.drivers.net.links import Link
+from vmpod.kinds.parts.hotplug import source_name
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, name, uid
 from vmpod.node.translate.machine import guest_memory_bytes, vcpus
@@ -89,9 +90,13 @@ def _is_orderly(seen: Observed) -> bool:
 
 
 def status(
-    vmi: Object, pod: Object | None, seen: Observed, *, emulated: str, now: datetime
+    vmi: Object, pod: Object | None, seen: Observed, *, emulated: str, now: datetime,
+    claim: Callable[[str], Object | None] = lambda _: None,
 ) -> Object | None:
-    """The whole new status, or None when it is not the node's to write. `emulated` says why there is no KVM."""
+    """The whole new status, or None when it is not the node's to write. `emulated` says why there is no KVM.
+
+    `claim` finds the PersistentVolumeClaim of a name in the machine's namespace.
+    """
     old: Object = dict(vmi.get("status") or {})
     if old.get("phase", "") in (*_NOT_OURS, *FINAL):
         return None
@@ -100,7 +105,7 @@ def status(
         moved = {"phase": fresh["phase"], "phaseTransitionTimestamp": rfc3339(now)}
         fresh["phaseTransitionTimestamps"] = [*(old.get("phaseTransitionTimestamps") or ()), moved]
     if seen.is_up:
-        fresh |= _machine(vmi, pod, old, seen)
+        fresh |= _machine(vmi, pod, old, seen) | {"volumeStatus": _volumes(vmi, pod, old, seen, claim)}
     fresh["conditions"] = _conditions(old.get("conditions") or [], fresh["phase"], seen, emulated, now)
     return fresh
 
@@ -112,7 +117,7 @@ def _machine(vmi: Object, pod: Object | None, old: Object, seen: Observed) -> Ob
         "currentCPUTopology": {"sockets": sockets, "cores": cores, "threads": threads},
         "memory": {"guestAtBoot": memory, "guestCurrent": memory, "guestRequested": memory},
         "runtimeUser": QEMU_UID, "selinuxContext": "none", "interfaces": _interfaces(vmi, old, seen),
-        "volumeStatus": _volumes(vmi, pod, old, seen), "guestOSInfo": _guest_os(old, seen),
+        "guestOSInfo": _guest_os(old, seen),
     }
     if seen.machine_type:
         made["machine"] = {"type": seen.machine_type}
@@ -179,13 +184,29 @@ def _guest_card(name: str, mac: str, old: Object, seen: Observed) -> Object:
     return {"interfaceName": inside, "infoSource": "domain, guest-agent"} if inside else {}
 
 
-def _volumes(vmi: Object, pod: Object | None, old: Object, seen: Observed) -> list[Object]:
+def _volumes(
+    vmi: Object, pod: Object | None, old: Object, seen: Observed, claim: Callable[[str], Object | None]
+) -> list[Object]:
     """One entry a volume: what others wrote about it, and its place in the guest."""
     known = {one.get("name"): one for one in old.get("volumeStatus") or ()}
     places = targets(vmi)
     names = sorted({one for one, row in known.items() if "hotplugVolume" not in row} | {*places, *seen.plugged})
     rows = [{**known.get(one, {"name": one}), **({"target": places[one]} if one in places else {})} for one in names]
-    return [row | _plugged(row["name"], pod, seen) for row in rows]
+    sources = {str(one["name"]): source_name(one) for one in get(vmi, "spec", "volumes", default=())}
+    return [row | _claim(claim(sources.get(row["name"], ""))) | _plugged(row["name"], pod, seen) for row in rows]
+
+
+def _claim(found: Object | None) -> Object:
+    """What KubeVirt tells of the claim behind a volume. All of its room is the disk's: nothing is kept back."""
+    if found is None:
+        return {}
+    mode = str(get(found, "spec", "volumeMode", default="Filesystem"))
+    told: Object = {
+        "claimName": name(found), "accessModes": get(found, "spec", "accessModes", default=[]), "volumeMode": mode,
+        "capacity": get(found, "status", "capacity", default={}),
+        "requests": get(found, "spec", "resources", "requests", default={}),
+    }
+    return {"persistentVolumeClaimInfo": told | ({"filesystemOverhead": "0"} if mode == "Filesystem" else {})}
 
 
 def _plugged(volume: str, pod: Object | None, seen: Observed) -> Object:
