@@ -276,13 +276,28 @@ def having(*volumes: Object) -> Object:
 
 
 @pytest.mark.parametrize(("old", "new", "allowed"), [
-    ((), (PLUGGED,), True), ((PLUGGED,), (), True), ((PLUGGED,), (OTHER,), True),
+    ((), (PLUGGED,), True), ((PLUGGED,), (), True), ((PLUGGED,), (PLUGGED,), True),
     ((), (FIXED,), False), ((FIXED,), (), False), ((FIXED,), (PLUGGED,), False), ((PLUGGED,), (FIXED,), False),
     ((FIXED,), (OTHER,), False),
 ])  # fmt: skip
 def test_only_hotpluggable_volumes_come_and_go(old: tuple[Object, ...], new: tuple[Object, ...], allowed: bool) -> None:
     told = [] if allowed else ["spec: Forbidden: update of VMI object is restricted"]
     assert faults(VIRTUALMACHINEINSTANCE, having(*new), having(*old)) == told
+
+
+@pytest.mark.parametrize(("old", "disk", "told"), [
+    ((OTHER,), {"disk": {"bus": "scsi"}}, "hotplug volume more, changed"),
+    ((), {"disk": {"bus": "sata"}},
+     "Hotplug configuration for disk [more] requires bus to be 'scsi' or 'virtio'. [sata] is not permitted."),
+    ((), {"lun": {"bus": "virtio"}},
+     "Hotplug configuration for LUN [more] requires bus to be 'scsi'. [virtio] is not permitted."),
+    ((), {"cdrom": {"bus": "scsi"}},
+     "Hotplug configuration for [more] requires diskDevice of type 'disk' or 'lun' to be used."),
+])  # fmt: skip
+def test_how_a_volume_may_be_plugged_in(old: tuple[Object, ...], disk: Object, told: str) -> None:
+    new = having(PLUGGED)
+    new["spec"]["domain"]["devices"]["disks"][1] = {"name": "more", **disk}
+    assert told in "".join(faults(VIRTUALMACHINEINSTANCE, new, having(*old)))
 
 
 def test_what_is_plugged_in_is_judged() -> None:

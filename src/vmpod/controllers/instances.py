@@ -8,7 +8,7 @@ from copy import deepcopy
 from vmpod.controllers import runstrategy
 from vmpod.controllers.children import INSTANCE_FINALIZER, child_metadata, suffix
 from vmpod.kinds import VIRTUALMACHINEINSTANCE
-from vmpod.kinds.parts.hotplug import ephemeral, hotpluggable, steady, with_hotplugged
+from vmpod.kinds.parts.hotplug import ephemeral, hotpluggable, plug_faults, steady, with_hotplugged
 from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.reconcile.actions import Patch
@@ -56,5 +56,7 @@ def hotplug_patch(vm: Object, vmi: Object) -> Patch | None:
 
 
 def needs_restart(vm: Object, vmi: Object) -> bool:
-    """Whether the machine's template has changed since the instance was made from it."""
-    return annotations_of(vmi).get(_TEMPLATE_HASH, _template_hash(vm)) != _template_hash(vm)
+    """Whether the machine's template has changed since the instance was made from it, beyond what can be plugged in."""
+    if annotations_of(vmi).get(_TEMPLATE_HASH, _template_hash(vm)) != _template_hash(vm):
+        return True
+    return bool(plug_faults(vmi.get("spec") or {}, get(vm, "spec", "template", "spec", default={})))

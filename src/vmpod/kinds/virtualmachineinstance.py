@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmpod.kinds.kind import Kind, all_of
 from vmpod.kinds.parts.cells import cell, condition_status
-from vmpod.kinds.parts.hotplug import steady
+from vmpod.kinds.parts.hotplug import plug_faults, steady
 from vmpod.kinds.parts.machine_defaults import default_machine
 from vmpod.kinds.parts.machine_rules import machine_errors
 from vmpod.kinds.parts.machine_support import machine_warnings
@@ -12,7 +12,7 @@ from vmpod.kinds.parts.metadata import metadata_rules
 from vmpod.kinds.parts.reading import dig, entries, mapping, section, text
 from vmpod.kinds.parts.versions import DEPRECATED
 from vmpod.model.meta import Object
-from vmpod.model.status import FieldError, refused
+from vmpod.model.status import FieldError, refused, wrong
 from vmpod.model.table import AGE, NAME
 
 IMMUTABLE = "update of VMI object is restricted"
@@ -51,7 +51,8 @@ def _change_errors(new: Object, old: Object) -> list[FieldError]:
         return []
     if steady(new) != steady(old):
         return [refused("spec", IMMUTABLE)]
-    return list(machine_errors(new, "spec"))
+    faults = plug_faults(old, new).items()
+    return [*machine_errors(new, "spec"), *(wrong("spec.volumes", name, fault) for name, fault in faults)]
 
 
 def _address_cell(obj: Object) -> str | None:

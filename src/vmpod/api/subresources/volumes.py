@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from vmpod.api.verbs.update import prepare_whole, rewrite
 from vmpod.client.inprocess import Response
 from vmpod.kinds import VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.kind import Kind
-from vmpod.kinds.parts.hotplug import EPHEMERAL, ephemeral, hotpluggable, is_hotpluggable, source_name
+from vmpod.kinds.parts.hotplug import EPHEMERAL, ephemeral, hotpluggable, is_hotpluggable, plug_faults, source_name
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 
@@ -55,12 +56,13 @@ async def _change(call: Call, kind: Kind, change: Callable[[Call, Object], None]
         raise _refused(call, "VMI is not running")
 
     def changed(obj: Object) -> Object:
-        if kind is not VIRTUALMACHINEINSTANCE:
-            change(call, obj["spec"]["template"]["spec"])
-            return obj
-        before = set(hotpluggable(obj["spec"]))
-        change(call, obj["spec"])
-        _mark(obj, before)
+        spec = obj["spec"] if kind is VIRTUALMACHINEINSTANCE else obj["spec"]["template"]["spec"]
+        before = deepcopy(spec)
+        change(call, spec)
+        for fault in plug_faults(before, spec).values():
+            raise status.bad_request(fault)
+        if kind is VIRTUALMACHINEINSTANCE:
+            _mark(obj, set(hotpluggable(before)))
         return obj
 
     await rewrite(call, changed, prepare_whole)

@@ -46,11 +46,36 @@ def ephemeral(instance: Object) -> frozenset[str]:
     return frozenset(text(dig(instance, "metadata", "annotations"), EPHEMERAL).split(",")) - {""}
 
 
+def plug_faults(old: Object, new: Object) -> dict[str, str]:
+    """The volumes of `new` that cannot be plugged into a machine that runs with `old`, and why in KubeVirt's words."""
+    before, after = hotpluggable(old), hotpluggable(new)
+    faults = {one: f"hotplug volume {one}, changed" for one in after if one in before and before[one] != after[one]}
+    for entry in entries(dig(new, "domain", "devices"), "disks"):
+        name = text(entry, "name")
+        if name in after and name not in before and (fault := _disk_fault(entry, name)):
+            faults[name] = fault
+    return faults
+
+
+def _disk_fault(entry: Object, name: str) -> str:
+    lun, bus = "lun" in entry, text(dig(entry, "lun" if "lun" in entry else "disk"), "bus")
+    if "cdrom" in entry:
+        return f"Hotplug configuration for [{name}] requires diskDevice of type 'disk' or 'lun' to be used."
+    if bus in (("scsi",) if lun else ("scsi", "virtio")):
+        return ""
+    what, buses = ("LUN", "'scsi'") if lun else ("disk", "'scsi' or 'virtio'")
+    return f"Hotplug configuration for {what} [{name}] requires bus to be {buses}. [{bus}] is not permitted."
+
+
 def with_hotplugged(spec: Object, wanted: Object, kept: frozenset[str] = frozenset()) -> Object:
-    """`spec` with those volumes that may come and go, and their disks, that `wanted` has; of its own only `kept`."""
-    fresh = steady(spec)
+    """`spec` with those volumes that may come and go, and their disks, that `wanted` has; of its own only `kept`.
+
+    One that both have stays as it is: a disk in use is not exchanged for another of its name. What cannot be plugged
+    in waits for a restart.
+    """
+    fresh, there = steady(spec), set(hotpluggable(spec))
     names = set(hotpluggable(wanted)) - {text(one, "name") for one in entries(fresh, "volumes")}
-    for source, chosen in ((wanted, names), (spec, (set(hotpluggable(spec)) & kept) - names)):
+    for source, chosen in ((spec, there & (names | kept)), (wanted, names - there - set(plug_faults(spec, wanted)))):
         volumes, disks = entries(source, "volumes"), entries(dig(source, "domain", "devices"), "disks")
         fresh["volumes"] = [*entries(fresh, "volumes"), *(one for one in volumes if text(one, "name") in chosen)]
         devices = fresh.setdefault("domain", {}).setdefault("devices", {})
