@@ -13,7 +13,7 @@ from . import machines
 from .machines import ask, claim, container_disk, heard, machine, stream
 from .pods import apply
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
 LAB = "localhost/vmpod-examples/lab:1"
 VM, VMI = "virtualmachines", "virtualmachineinstances"
 
@@ -23,7 +23,8 @@ def plug(home: Product) -> Product:
     """A Linux machine `plug`, and two claims."""
     apply(home, claim("slow", "24Mi"), claim("fast", "24Mi"), machine("plug", container_disk(LAB), memory="256Mi"))
     machines.is_shown(home, "plug", "Running")
-    return home
+    with shell(home):  # it has booted: until then a guest lets go of no disk
+        return home
 
 
 def adding(name: str, bus: str) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def shell(home: Product) -> Iterator[Callable[[str], str]]:
             text, _, code = said.decode(errors="replace").rpartition("end=")
             assert code[:1] == "0", f"{command}: {text}"
             return text
-        wait(lambda: run("stty -echo", 3), "the guest's shell answers", 180)
+        wait(lambda: run("stty -echo", 10), "the guest's shell answers", 300)
         yield run
 
 

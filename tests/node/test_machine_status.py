@@ -53,6 +53,8 @@ def test_running() -> None:
 
 def test_a_link_that_is_down_is_told() -> None:
     assert [one["linkState"] for one in tell(vmi(), replace(UP, down=frozenset({"default"})))["interfaces"]] == ["down"]
+
+
 CLAIM: Object = {
     "metadata": {"name": "data"}, "status": {"capacity": {"storage": "2Gi"}},
     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
