@@ -132,6 +132,12 @@ def test_emulation_is_said_and_taken_back() -> None:
     assert condition(tell({**vmi("Running"), "status": found}, UP, emulated=emulation_reason("kvm", "")), "SoftwareEmulation") is None
 
 
+def test_emulation_may_be_asked_for() -> None:
+    assert emulation_reason("kvm", "", "tcg") == "the machine asks for it (vmpod.io/accelerator: tcg)"
+    assert emulation_reason("tcg", "/dev/kvm hangs", "tcg") == "/dev/kvm hangs"
+    assert emulation_reason("kvm", "", "kvm") == ""
+
+
 def test_agent() -> None:
     guest = Guest(True, True, "7.2", guest_os({"name": "Debian", "kernel-release": "6.1", "pretty-name": "D 12"}),
                   {"02:00:00:00:00:01": "enp1s0"})

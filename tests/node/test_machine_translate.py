@@ -172,6 +172,34 @@ def test_smaller_devices() -> None:
         translate(vmi({"devices": {"video": {"type": "qxl"}}}, volumes=[], networks=[]))
 
 
+@pytest.mark.parametrize(("wanted", "here", "expected"), [
+    ("", "kvm", "kvm"), ("tcg", "kvm", "tcg"), ("kvm", "kvm", "kvm"), ("", "tcg", "tcg"), ("tcg", "tcg", "tcg"),
+])
+def test_accelerator(wanted: str, here: str, expected: str) -> None:
+    obj = vmi()
+    obj["metadata"]["annotations"] = {"vmpod.io/accelerator": wanted} if wanted else {}
+    assert translate(obj, replace(HOST, accelerator=here)).accelerator == expected
+
+
+@pytest.mark.parametrize(("wanted", "told"), [
+    ("kvm", r"it asks for KVM \(vmpod.io/accelerator\), and here /dev/kvm hangs"),
+    ("hvf", "the annotation vmpod.io/accelerator says 'hvf'"),
+])
+def test_an_accelerator_that_is_not_here_is_refused(wanted: str, told: str) -> None:
+    obj = vmi()
+    obj["metadata"]["annotations"] = {"vmpod.io/accelerator": wanted}
+    with pytest.raises(Problem, match=told):
+        translate(obj, replace(HOST, accelerator="tcg", accelerator_reason="/dev/kvm hangs"))
+
+
+@pytest.mark.parametrize(("tpm", "has"), [({}, True), ({"enabled": True}, True), ({"enabled": False}, False)])
+def test_a_tpm_begins_before_its_machine(tpm: Object, has: bool) -> None:
+    found = contain(vmi({"devices": {"tpm": tpm}}, volumes=[]))
+    assert found.entrypoint[0] == ("sh" if has else "qemu-system-x86_64")
+    assert found.entrypoint[-1] == "qemu-system-x86_64"
+    assert ("tpm-tis,tpmdev=tpm0-host,id=tpm0-dev" in found.command) is has
+
+
 def test_reserved_overhead_is_added_to_the_limit() -> None:
     more = contain(vmi({"memory": {"guest": "1Gi", "reservedOverhead": {"addedOverhead": "64Mi"}}}))
     assert more.limits.memory_bytes - contain(vmi()).limits.memory_bytes == 64 * MIB

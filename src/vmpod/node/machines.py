@@ -6,6 +6,7 @@ Nothing here is needed for a machine to run on: a new engine connects to the sam
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from vmpod.base.tasks import Tasks
 from vmpod.client.cache import Cache
 from vmpod.client.client import Client
 from vmpod.drivers.host import facts as host
+from vmpod.drivers.host import packages
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.net.attachments import Attachment, MachineNic
 from vmpod.drivers.podman import container as labels_
@@ -31,6 +33,7 @@ from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMA
 from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
+from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.selectors import from_map
 from vmpod.node import hotplug, machine_asks, machine_files, machine_links
 from vmpod.node.duplexes import ConnectionDuplex
@@ -39,7 +42,7 @@ from vmpod.node.machine_watch import Machine, Watch
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.status import machine as machine_status
 from vmpod.node.status.machine import Guest, Observed
-from vmpod.node.translate.machine import firmware_template, machine_spec
+from vmpod.node.translate.machine import ACCELERATOR, firmware_template, machine_spec
 from vmpod.node.translate.machine_container import COMPUTE, Surroundings, container_spec
 from vmpod.node.translate.machine_nics import machine_nic
 from vmpod.reconcile.actions import Note
@@ -52,6 +55,7 @@ _NOT_RUNNING = "VMI is not running"
 _LAST_LINES = 5
 _TRIES = 5
 _PLUG_AGAIN_S = 2.0
+_TPM_PROGRAM = "swtpm"
 _log = log.get("machines")
 
 
@@ -231,6 +235,7 @@ class Machines:
         volumes = {**prepared, **seeds}
         machine = machine_spec(vmi, volumes, attachment, self._facts)
         machine_files.ensure_variables(run, firmware_template(vmi, self._facts))
+        _check_programs(vmi, machine, self._facts)
         self._check_memory(vmi, machine)
         if vain := cpu.in_vain(machine):
             why = f"without KVM the guest's processor does not show {', '.join(vain)}"
@@ -322,7 +327,8 @@ class Machines:
     async def _write_once(self, watch: Watch, vmi: Object) -> bool:
         """Whether to try again with the newest object."""
         await self._settle()
-        emulated = machine_status.emulation_reason(self._facts.accelerator, self._facts.accelerator_reason)
+        wanted = annotations_of(vmi).get(ACCELERATOR, "")
+        emulated = machine_status.emulation_reason(self._facts.accelerator, self._facts.accelerator_reason, wanted)
         pod = self._cache.get(POD, watch.machine.namespace, watch.machine.pod)
         fresh = machine_status.status(
             vmi, pod, watch.seen, emulated=emulated, now=self._clock.now(),
@@ -469,6 +475,13 @@ async def _take_usb(watch: Watch) -> Seated:
     if seat is None:
         raise status.unavailable("All USB devices are in use.")
     return await seat.take()
+
+
+def _check_programs(vmi: Object, machine: MachineSpec, facts: HostFacts) -> None:
+    if machine.tpm and not shutil.which(_TPM_PROGRAM):
+        fix = packages.install(host.os_release(), (_TPM_PROGRAM,), is_root=facts.is_root)
+        raise Problem(f"start the machine {name(vmi)}", f"its TPM needs {_TPM_PROGRAM}, which is not installed", fix,
+                      "Unsupported")
 
 
 def _check_ready(vmi: Object, prepared: Mapping[str, PreparedVolume]) -> None:

@@ -41,7 +41,7 @@ EVERYTHING = replace(
     clock=Clock(local=True), inputs=(Input(), Input("pen", "virtio")), panic="pvpanic", sound="ich9",
 )  # fmt: skip
 DEVICES = replace(
-    SMALL, transitional=True, rng=True, page_bytes=2 << 20, usb_redirections=4, bios_on_serial=True, video="virtio",
+    SMALL, transitional=True, rng=True, page_bytes=2 << 20, usb_redirections=4, bios_on_serial=True, tpm=True, video="virtio",
     cpu=Cpu(features=(("hv-relaxed", True), ("hv-spinlocks", "4096"), ("kvm", False))),
     clock=Clock(local=True, driver="vm", slew=True, hpet=False, pit=False, pit_ticks="delay"),
     chassis=(("manufacturer", "A, B"), ("sku", "4")), sockets=Sockets(serial_log=""),

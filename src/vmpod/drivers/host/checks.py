@@ -32,6 +32,7 @@ def checks(facts: HostFacts) -> list[Check]:
         _program(facts, "qemu-img", "installed" if shutil.which("qemu-img") else "", "makes disks"),
         _program(facts, "nft", facts.nft_version, "routes services"),
         _program(facts, "ip", "installed" if shutil.which("ip") else "", "connects pods"),
+        _tpm(facts),
         _acceleration(facts), _tun(facts), _privilege(facts), _forwarding(facts), _bridges(facts), _memory(facts),
         _groups(facts), _uefi(facts),
     ]  # fmt: skip
@@ -47,6 +48,13 @@ def _sudo(facts: HostFacts, command: str) -> str:
 
 def _program(facts: HostFacts, name: str, version: str, purpose: str) -> Check:
     return Check(name, bool(version), version or f"not installed ({purpose})", "" if version else _install(facts, name))
+
+
+def _tpm(facts: HostFacts) -> Check:
+    """Only machines with a TPM need it."""
+    found = bool(shutil.which("swtpm"))
+    return Check("swtpm", found, "installed" if found else "not installed (emulates TPMs)",
+                 "" if found else _install(facts, "swtpm"), required=False)
 
 
 def _runtime(facts: HostFacts) -> Check:

@@ -15,6 +15,7 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
     "oci-runtime": {"debian": "crun runc", "fedora": "crun runc", "arch": "crun runc", "suse": "crun runc"},
     "nft": {"debian": "nftables", "fedora": "nftables", "arch": "nftables", "suse": "nftables"},
     "ip": {"debian": "iproute2", "fedora": "iproute", "arch": "iproute2", "suse": "iproute2"},
+    "swtpm": {"debian": "swtpm", "fedora": "swtpm", "arch": "swtpm", "suse": "swtpm"},
     "uefi": {"debian": "ovmf", "fedora": "edk2-ovmf", "arch": "edk2-ovmf", "suse": "qemu-ovmf-x86_64"},
 }
 _FAMILIES = {"debian": "debian", "ubuntu": "debian", "fedora": "fedora", "rhel": "fedora", "centos": "fedora",

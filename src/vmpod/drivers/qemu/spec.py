@@ -93,6 +93,7 @@ class Sockets:
     serial_log: str = "serial.log"
     vnc: str = "vnc.sock"
     agent: str = "agent.sock"
+    tpm: str = "swtpm.sock"
 
     def at(self, name: str) -> str:
         return f"{self.folder}/{name}"
@@ -166,6 +167,7 @@ class MachineSpec:
     transitional: bool = False
     bios_on_serial: bool = False
     page_bytes: int = 0
+    tpm: bool = False
     chassis: tuple[tuple[str, str], ...] = ()
     smbios: tuple[tuple[str, str], ...] = field(default=(("manufacturer", "KubeVirt"), ("product", "None"),
                                                          ("family", "KubeVirt")))

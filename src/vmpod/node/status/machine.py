@@ -278,9 +278,11 @@ def is_ready(seen: Observed) -> bool | str:
     return True if ready else why
 
 
-def emulation_reason(accelerator: str, reason: str) -> str:
-    """The text for SoftwareEmulation, empty under KVM."""
-    return "" if accelerator == "kvm" else reason or "KVM is not available"
+def emulation_reason(accelerator: str, reason: str, wanted: str = "") -> str:
+    """The text for SoftwareEmulation, empty under KVM; a machine may want to be emulated."""
+    if accelerator == "kvm":
+        return "the machine asks for it (vmpod.io/accelerator: tcg)" if wanted == "tcg" else ""
+    return reason or "KVM is not available"
 
 
 def guest_os(answers: Mapping[str, Any]) -> dict[str, str]:

@@ -15,11 +15,13 @@ from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.qemu import spec as qemu
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, name
+from vmpod.model.meta import annotations as annotations_of
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.machine_disks import disks
 from vmpod.node.translate.machine_features import clock, page_bytes, processor_flags
 from vmpod.node.translate.machine_nics import Wire, nics
 
+ACCELERATOR = "vmpod.io/accelerator"
 FIRMWARE_VARIABLES = "/run/vm/efi-vars.fd"
 _NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")  # KubeVirt's: the UUID follows from the name
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -27,6 +29,8 @@ _OFF = ("disable", "forbid")
 _REDIRECTIONS = 4  # as many as KubeVirt gives a client
 _CHASSIS = ("manufacturer", "version", "serial", "asset", "sku")
 _REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("devices", "tpm", "persistent"), "what a TPM holds is not kept when its machine stops"),
+    (("firmware", "bootloader", "efi", "persistent"), "what UEFI stores is not kept when its machine stops"),
     (("firmware", "kernelBoot"), "booting a kernel out of an image is not supported"),
     (("devices", "gpus"), "GPUs are not passed through"),
     (("devices", "hostDevices"), "devices of the host are not passed through"),
@@ -47,7 +51,7 @@ def machine_spec(
         uuid=machine_uuid(vmi),
         memory_bytes=guest_memory_bytes(vmi),
         machine=_board(vmi),
-        accelerator="kvm" if facts.has_kvm else "tcg",
+        accelerator=accelerator(vmi, facts),
         cpu=_cpu(vmi),
         disks=disks(vmi, volumes),
         nics=nics(vmi, wire),
@@ -71,6 +75,7 @@ def machine_spec(
         transitional=bool(devices.get("useVirtioTransitional")),
         bios_on_serial=bool(get(domain, "firmware", "bootloader", "bios", "useSerial")),
         page_bytes=page_bytes(vmi),
+        tpm="tpm" in devices and get(devices, "tpm", "enabled") is not False,
         chassis=_chassis(domain),
     )
 
@@ -83,6 +88,17 @@ def _refuse(vmi: Object, domain: Mapping[str, Any]) -> None:
 
 def _problem(vmi: Object, why: str, fix: str = "") -> Problem:
     return Problem(f"start the machine {name(vmi)}", why, fix, "Unsupported")
+
+
+def accelerator(vmi: Object, facts: HostFacts) -> qemu.Accelerator:
+    """The best that works here, or what the machine's annotation names. Raises Problem for KVM where there is none."""
+    wanted = annotations_of(vmi).get(ACCELERATOR, "")
+    if wanted not in ("", "kvm", "tcg"):
+        raise _problem(vmi, f"the annotation {ACCELERATOR} says {wanted!r}", "say kvm or tcg, or leave it out")
+    if wanted == "kvm" and not facts.has_kvm:
+        why = f"it asks for KVM ({ACCELERATOR}), and here {facts.accelerator_reason or 'KVM is not available'}"
+        raise _problem(vmi, why, f"vmpod doctor; or leave out the annotation {ACCELERATOR}")
+    return "kvm" if facts.has_kvm and wanted != "tcg" else "tcg"
 
 
 def guest_memory_bytes(vmi: Object) -> int:

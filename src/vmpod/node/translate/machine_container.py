@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vmpod.drivers.podman.spec import ContainerSpec, Device, Limits, Mount
+from vmpod.drivers.qemu.args import tpm
 from vmpod.drivers.qemu.args.machine import TCG_BUFFER_MIB
 from vmpod.drivers.qemu.command import argv
 from vmpod.drivers.qemu.spec import MachineSpec
@@ -41,7 +42,7 @@ def container_spec(
     """QEMU as uid 107, without capabilities, on a read-only root, seeing nothing but its own disks."""
     program, *arguments = argv(machine)
     return ContainerSpec(
-        name=around.name, rootfs=around.rootfs, entrypoint=(program,), command=tuple(arguments),
+        name=around.name, rootfs=around.rootfs, entrypoint=tpm.entrypoint(machine, program), command=tuple(arguments),
         env=environment(vmi), labels=around.labels, workdir="/", hostname=str(get(pod, "spec", "hostname", default="")),
         user=f"{QEMU_USER}:{QEMU_USER}", netns=around.netns, mounts=tuple(_mounts(volumes, around)),
         devices=tuple(_devices(machine)), cap_drop=("ALL",), no_new_privileges=True, read_only=True,
@@ -80,7 +81,8 @@ def overhead_bytes(machine: MachineSpec) -> int:
     emulation = 2 * TCG_BUFFER_MIB * _MIB if machine.accelerator == "tcg" else 0
     disks = 16 * _MIB * len(machine.disks)
     video = 32 * _MIB if machine.graphics else 0
-    return 192 * _MIB + machine.memory_bytes // 256 + 16 * _MIB * machine.cpu.count + disks + video + emulation
+    helper = 32 * _MIB if machine.tpm else 0
+    return 192 * _MIB + helper + machine.memory_bytes // 256 + 16 * _MIB * machine.cpu.count + disks + video + emulation
 
 
 def limits(vmi: Object, machine: MachineSpec) -> Limits:

@@ -1,0 +1,119 @@
+"""Devices of machines, seen on machines that run: families that a command line alone does not prove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmpod.base.paths import Paths
+
+from ..e2e.product import Product, wait
+from . import machines
+from .machines import DEAF, QUICK, condition, echoes, heard, is_shown, machine, says, stream
+from .pods import apply
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
+MANY: dict[str, Any] = {
+    "ioThreadsPolicy": "auto", "chassis": {"manufacturer": "Maker, Inc.", "serial": "s", "asset": "a", "sku": "k"},
+    "clock": {"utc": {"offsetSeconds": -5400},
+              "timer": {"hpet": {"present": False}, "rtc": {"tickPolicy": "catchup", "track": "guest"}, "pit": {"tickPolicy": "delay"}}},
+    "features": {"hyperv": {"relaxed": {}, "synictimer": {"direct": {}}, "spinlocks": {}, "vendorid": {"vendorid": "vm pod"}},
+                 "kvm": {"hidden": True}, "pvspinlock": {"enabled": True}, "apic": {"endOfInterrupt": True}},
+    "memory": {"guest": "64Mi", "reservedOverhead": {"addedOverhead": "16Mi"}},
+}  # fmt: skip
+MANY_DEVICES: dict[str, Any] = {
+    "tpm": {}, "clientPassthrough": {}, "useVirtioTransitional": True, "autoattachInputDevice": True, "rng": {},
+    "panicDevices": [{"model": "pvpanic"}], "sound": {"name": "s", "model": "ich9"},
+    "watchdog": {"name": "w", "i6300esb": {"action": "reset"}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images(host: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    machines.build_disks(tmp_path_factory.mktemp("images"))
+    yield
+    machines.remove_images(QUICK, DEAF)
+
+
+def with_devices(name: str, devices: dict[str, Any], annotations: dict[str, str] | None = None, **domain: Any) -> machines.Object:
+    made = machine(name)
+    template = made["spec"]["template"]
+    template["metadata"]["annotations"] = annotations or {}
+    inside = template["spec"]["domain"]
+    inside["devices"] |= devices
+    inside |= domain
+    return made
+
+
+def run_folder(home: Product, name: str) -> Path:
+    """Where the launcher pod of a machine has its sockets."""
+    uid = home.kubectl("get", "pods", "-l", f"vm={name}", "-o", "jsonpath={.items[0].metadata.uid}").stdout
+    return Paths(home.home).pod(uid) / "run"
+
+
+def test_many_devices_at_once(home: Product) -> None:
+    apply(home, with_devices("many", MANY_DEVICES, **MANY))
+    is_shown(home, "many", "Running")
+    echoes(home, "many")
+    folder = run_folder(home, "many")
+    assert (folder / "tpm" / "tpm2-00.permall").stat().st_size > 0
+    assert all((folder / f"usbredir{number}.sock").is_socket() for number in range(4))
+    if condition(home, "vmi", "many", "SoftwareEmulation"):
+        wait(lambda: "hv-relaxed" in home.kubectl("describe", "vmi", "many").stdout, "the event names what is not shown", 10)
+    home.kubectl("delete", "vm", "many", "--wait=true")
+    wait(lambda: not folder.exists(), "the folder of the machine is gone", 30)
+
+
+@pytest.mark.parametrize("card", ["virtio", "bochs", "cirrus", "ramfb"])
+def test_a_screen_of_each_kind(home: Product, card: str) -> None:
+    apply(home, with_devices(card, {"video": {"type": card}}))
+    is_shown(home, card, "Running")
+    home.kubectl("delete", "vm", card, "--wait=true")
+
+
+def test_a_console_that_is_not_kept(home: Product) -> None:
+    apply(home, with_devices("unkept", {"logSerialConsole": False}, firmware={"bootloader": {"bios": {"useSerial": True}}}))
+    is_shown(home, "unkept", "Running")
+    echoes(home, "unkept")
+    assert not (run_folder(home, "unkept") / "serial.log").exists()
+    home.kubectl("delete", "vm", "unkept", "--wait=true")
+
+
+def test_an_accelerator_that_is_asked_for(home: Product) -> None:
+    apply(home, with_devices("asked", {}, {"vmpod.io/accelerator": "tcg"}))
+    is_shown(home, "asked", "Running")
+    emulated = condition(home, "vmi", "asked", "SoftwareEmulation")["message"]
+    apply(home, with_devices("kvm", {}, {"vmpod.io/accelerator": "kvm"}))
+    if "asks for it" in emulated:
+        is_shown(home, "kvm", "Running")
+    else:
+        says(home, "kvm", "it asks for KVM (vmpod.io/accelerator), and here ")
+        wait(lambda: "it asks for KVM" in home.kubectl("get", "events", "-o", "jsonpath={.items[*].message}").stdout,
+             "an event tells", 10)
+    home.kubectl("delete", "vm", "asked", "kvm", "--wait=true")
+
+
+@pytest.mark.parametrize(("name", "devices", "domain", "told"), [
+    ("pages", {}, {"memory": {"guest": "4Gi", "hugepages": {"pageSize": "4Gi"}}}, "it wants 1 huge pages of 4194304 KiB"),
+    ("kept-tpm", {"tpm": {"persistent": True}}, {}, "spec.domain.devices.tpm.persistent: what a TPM holds is not kept"),
+    ("kept-efi", {}, {"firmware": {"bootloader": {"efi": {"persistent": True, "secureBoot": False}}}},
+     "spec.domain.firmware.bootloader.efi.persistent: what UEFI stores is not kept"),
+])
+def test_what_cannot_be_is_said(
+    home: Product, name: str, devices: dict[str, Any], domain: dict[str, Any], told: str
+) -> None:
+    apply(home, with_devices(name, devices, **domain))
+    says(home, name, told)
+    home.kubectl("delete", "vm", name, "--wait=true")
+
+
+def test_uefi_greets_nobody_without_a_loader_but_runs(home: Product) -> None:
+    firmware = {"bootloader": {"efi": {"secureBoot": False}}}
+    apply(home, with_devices("uefi", {"tpm": {}}, firmware=firmware, memory={"guest": "128Mi"}))
+    is_shown(home, "uefi", "Running")
+    with stream(home, "uefi", "console") as opened:
+        assert b"BdsDxe" in heard(opened, b"BdsDxe", 60)
+    home.kubectl("delete", "vm", "uefi", "--wait=true")
