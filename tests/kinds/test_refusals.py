@@ -1,4 +1,4 @@
-"""What KubeVirt's webhook refuses: a change of a good machine → the field and the text of the refusal."""
+"""What KubeVirt's webhooks refuse: a bad machine → the field and the text of the refusal."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from vmpod.kinds import VIRTUALMACHINE
+from vmpod.kinds import VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.model.meta import Object
 
-from .objects import faults, machine_spec, vm
+from .objects import faults, machine_spec, vm, vmi
 
 T = "spec.template.spec"
 D = f"{T}.domain"
@@ -103,10 +103,141 @@ for _probe in ("readinessProbe", "livenessProbe"):
                       f"{T}.{_probe}.{_kind}", f"{T}.{_probe}.{_kind} is only allowed if the Pod Network is attached"))
 
 
-@pytest.mark.parametrize(("change", "field", "told"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_refused(change: Object, field: str, told: str) -> None:
-    found = faults(VIRTUALMACHINE, vm(machine_spec(**change)))
+def attached(**devices: Any) -> Object:
+    spec = machine_spec()
+    spec["domain"]["devices"] |= devices
+    return vm(spec)
+
+
+def with_volume(**source: Any) -> Object:
+    return vm(machine_spec(volumes=[{"name": "root", **source}]))
+
+
+def with_interface(**interface: Any) -> Object:
+    spec = machine_spec(networks=[{"name": "default", "pod": {}}])
+    spec["domain"]["devices"]["interfaces"] = [{"name": "default", **interface}]
+    return vm(spec)
+
+
+DISKS = f"{T}.domain.devices.disks"
+CARDS = f"{T}.domain.devices.interfaces"
+WHOLE: list[tuple[str, Object, str]] = [
+    ("both", vm(running=True), "spec.running: Invalid value: true: Running and RunStrategy are mutually exclusive. Note "
+     "that Running is deprecated, please use RunStrategy instead"),
+    ("neither", vm(runStrategy=None), "spec.running: Invalid value: null: One of Running or RunStrategy must be specified"),
+    ("strategy", vm(runStrategy="Sometimes"),
+     'spec.runStrategy: Invalid value: "Sometimes": Invalid RunStrategy (Sometimes)'),
+    ("receiver", vm(runStrategy="WaitAsReceiver"), 'spec.runStrategy: Invalid value: "WaitAsReceiver": WaitAsReceiver is not '
+     "supported: no machine is received from another cluster"),
+    ("no template", vm(template=None) | {"spec": {"runStrategy": "Always"}},
+     "spec.template: Required value: missing virtual machine template."),
+    ("empty matcher", vm(instancetype={"revisionName": "r"}), 'spec.instancetype: Not found: {"revisionName":"r"}: Either '
+     "Name or InferFromVolume should be provided within the instancetype matcher"),
+    ("matcher of both", vm(preference={"name": "fedora", "inferFromVolume": "d", "kind": ""}), 'spec.preference.name: Not '
+     'found: "fedora": Name should not be provided when InferFromVolume is used within the preference matcher'),
+    ("failure policy", vm(instancetype={"inferFromVolume": "d", "inferFromVolumeFailurePolicy": "Maybe"}),
+     'spec.instancetype.inferFromVolumeFailurePolicy: Invalid value: "Maybe": Invalid value \'Maybe\' for '
+     "InferFromVolumeFailurePolicy"),
+    ("disk without volume", vm(machine_spec(volumes=[])),
+     f"{DISKS}[0].name: Invalid value: \"root\": {DISKS}[0].Name 'root' not found."),
+    ("disk twice", attached(disks=[{"name": "root", "disk": {}}] * 2),
+     f'{DISKS}[1].name: Invalid value: "root": {DISKS}[1] and {DISKS}[0] must not have the same Name.'),
+    ("two targets", attached(disks=[{"name": "root", "disk": {}, "cdrom": {}}]),
+     f'{DISKS}[0]: Invalid value: "root": {DISKS}[0] can only have a single target type defined'),
+    ("bus", attached(disks=[{"name": "root", "disk": {"bus": "nvme"}}]), f'{DISKS}[0].disk.bus: Invalid value: '
+     f'"nvme": {DISKS}[0] is set with an unrecognized bus nvme, must be one of: [virtio scsi sata usb]'),
+    ("ide", attached(disks=[{"name": "root", "disk": {"bus": "ide"}}]),
+     f'{DISKS}[0].disk.bus: Invalid value: "ide": IDE bus is not supported'),
+    ("virtio cdrom", attached(disks=[{"name": "root", "cdrom": {"bus": "virtio"}}]),
+     f'{DISKS}[0].cdrom.bus: Invalid value: "virtio": Bus type virtio is invalid for CD-ROM device'),
+    ("readonly sata", attached(disks=[{"name": "root", "disk": {"bus": "sata", "readonly": True}}]),
+     f'{DISKS}[0].disk.bus: Invalid value: "sata": sata hard-disks do not support read-only.'),
+    ("lun", attached(disks=[{"name": "root", "lun": {}}]), f"{DISKS}[0].lun: Invalid value: "
+     f'{{"bus":"sata"}}: {DISKS}[0].lun can only be mapped to a DataVolume or PersistentVolumeClaim volume.'),
+    ("cache", attached(disks=[{"name": "root", "disk": {}, "cache": "fast"}]),
+     f'{DISKS}[0].cache: Invalid value: "fast": {DISKS}[0].cache has invalid value fast'),
+    ("serial", attached(disks=[{"name": "root", "disk": {}, "serial": "a b"}]), f"{DISKS}[0].serial: Invalid value: "
+     f'"a b": {DISKS}[0] must be made up of the following characters [A-Za-z0-9_.+-], if specified'),
+    ("boot order", attached(disks=[{"name": "root", "disk": {}, "bootOrder": 0}]),
+     f"{DISKS}[0].bootOrder: Invalid value: 0: {DISKS}[0] must have a boot order > 0, if supplied"),
+    ("volume twice", vm(machine_spec(volumes=[{"name": "root", "emptyDisk": {"capacity": "1Gi"}}] * 2)),
+     f'{T}.volumes[1].name: Invalid value: "root": {T}.volumes[1] and {T}.volumes[0] must not have the same Name.'),
+    ("two sources", with_volume(emptyDisk={"capacity": "1Gi"}, containerDisk={"image": "a"}),
+     f'{T}.volumes[0]: Invalid value: "root": {T}.volumes[0] must have exactly one source type set'),
+    ("no source", with_volume(), f'{T}.volumes[0]: Invalid value: "root": {T}.volumes[0] must have exactly one source type set'),
+    ("no image", with_volume(containerDisk={}), f"{T}.volumes[0].containerDisk.image: Required value"),
+    ("data volume", with_volume(dataVolume={}), f"{T}.volumes[0].name: Required value: DataVolume 'name' must be set"),
+    ("claim", with_volume(persistentVolumeClaim={}), f"{T}.volumes[0].persistentVolumeClaim.claimName: Required value: "
+     f"{T}.volumes[0].persistentVolumeClaim.claimName is a required field"),
+    ("cloud-init empty", with_volume(cloudInitNoCloud={}), f'{T}.volumes[0].cloudInitNoCloud: Invalid value: "": '
+     f"{T}.volumes[0].cloudInitNoCloud must have at least one userdatasource or one networkdatasource set."),
+    ("cloud-init both", with_volume(cloudInitNoCloud={"userData": "a", "secretRef": {"name": "s"}}),
+     f'{T}.volumes[0].cloudInitNoCloud: Invalid value: ["userData","secretRef"]: '
+     f"{T}.volumes[0].cloudInitNoCloud must have only one userdatasource set."),
+    ("cloud-init long", with_volume(cloudInitNoCloud={"userData": "a" * 2049}), f"{T}.volumes[0].cloudInitNoCloud: Invalid "
+     f"value: 2049: {T}.volumes[0].cloudInitNoCloud userdata exceeds 2048 byte limit. Should use UserDataSecretRef for "
+     "larger data."),
+    ("cloud-init base64", with_volume(cloudInitNoCloud={"userDataBase64": "?"}),
+     f'{T}.volumes[0].cloudInitNoCloud.userDataBase64: Invalid value: "?": '
+     f"{T}.volumes[0].cloudInitNoCloud.userDataBase64 is not a valid base64 value."),
+    ("host disk", with_volume(hostDisk={"path": "/a", "type": "File"}), f'{T}.volumes[0].hostDisk.type: Invalid value: '
+     f"\"File\": {T}.volumes[0].hostDisk.type has invalid value 'File', allowed are 'Disk' or 'DiskOrCreate'"),
+    ("empty disk", with_volume(emptyDisk={}), f"{T}.volumes[0].emptyDisk.capacity: Required value"),
+    ("network alone", vm(machine_spec(networks=[{"name": "default", "pod": {}}])),
+     f"{T}.networks[0].name: Required value: {T}.networks[0].name 'default' not found."),
+    ("card alone", attached(interfaces=[{"name": "default", "masquerade": {}}]),
+     f"{CARDS}[0].name: Invalid value: \"default\": {CARDS}[0].name 'default' not found."),
+    ("model", with_interface(masquerade={}, model="ne2000"), f'{CARDS}[0].model: Unsupported value: "ne2000": interface '
+     f"{CARDS}[0].name uses model ne2000 that is not supported."),
+    ("state", with_interface(masquerade={}, state="half"), f'{CARDS}[0].state: Unsupported value: "half": logical '
+     "default interface state value is unsupported: half"),
+    ("default of Multus", vm(machine_spec(networks=[{"name": "a", "multus": {"networkName": "n", "default": True}}])),
+     f'{T}.networks[0].multus.default: Unsupported value: true: a further network cannot take the place of the pod '
+     "network here: eth0 of a launcher is always on it"),
+    ("mac", with_interface(bridge={}, macAddress="02:00"), f'{CARDS}[0].macAddress: Invalid value: "02:00": interface '
+     f"{CARDS}[0].name has malformed MAC address (02:00)."),
+    ("port", with_interface(masquerade={}, ports=[{"name": "a"}]),
+     f"{CARDS}[0].ports[0]: Required value: Port field is mandatory."),
+    ("protocol", with_interface(masquerade={}, ports=[{"port": 1, "protocol": "tcp"}]),
+     f'{CARDS}[0].ports[0].protocol: Invalid value: "tcp": Unknown protocol, only TCP or UDP allowed'),
+    ("no memory", vm(machine_spec(domain={"devices": {"disks": [{"name": "root", "disk": {}}]}})),
+     f"{T}.domain.memory.guest: Required value: no memory requested, at least one of '{T}.domain.memory.guest', "
+     f"'{T}.domain.memory.hugepages.size' or '{T}.domain.resources.requests.memory' must be set"),
+    ("little memory", vm(machine_spec(domain={"memory": {"guest": "64"}})),
+     f"{T}.domain.memory.guest: Invalid value: \"64\": {T}.domain.memory.guest '64': must be greater than or equal to 1M."),
+    ("memory above limit", vm(machine_spec(domain={
+        "resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}})),
+     f'{T}.domain.resources.requests.memory: Invalid value: "2Gi": {T}.domain.resources.requests.memory \'2Gi\' is greater '
+     f"than {T}.domain.resources.limits.memory '1Gi'"),
+    ("probe", vm(machine_spec(readinessProbe={})), f"{T}.readinessProbe: Required value: either {T}.readinessProbe.tcpSocket, "
+     f"{T}.readinessProbe.exec or {T}.readinessProbe.httpGet must be set if a {T}.readinessProbe is specified"),
+    ("hostname", vm(machine_spec(hostname="a.b")), f'{T}.hostname: Invalid value: "a.b": {T}.hostname does not conform to '
+     "the kubernetes DNS_LABEL rules : a lowercase RFC 1123 label must consist of lower case alphanumeric characters or "
+     "'-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation "
+     "is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"),
+    ("loaders", vm(machine_spec(domain={"memory": {"guest": "1Gi"}, "firmware": {"bootloader": {"bios": {}, "efi": {}}}})),
+     f'{T}.domain.firmware.bootloader: Invalid value: {{"bios":{{}},"efi":{{}}}}: {T}.domain.firmware.bootloader has both '
+     "EFI and BIOS configured, but they are mutually exclusive."),
+    ("data volume template", vm(dataVolumeTemplates=[{"metadata": {"name": "d"}, "spec": {}}]),
+     "spec.dataVolumeTemplates[0]: Required value: DataVolumeTemplate entry spec.dataVolumeTemplates[0] must be referenced "
+     "in the VMI template's 'volumes' list"),
+    ("label", vm() | {"spec": vm()["spec"] | {"template": {"metadata": {"labels": {"a": "b c"}}, "spec": machine_spec()}}},
+     'spec.template.metadata.labels: Invalid value: "b c": a valid label must be an empty string or consist of alphanumeric '
+     "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  "
+     "or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"),
+]
+REFUSED = [(name, vm(machine_spec(**change)), field, told) for name, change, field, told in CASES]
+REFUSED += [(name, obj, told.partition(": ")[0], told.partition(": ")[2]) for name, obj, told in WHOLE]
+
+
+@pytest.mark.parametrize(("obj", "field", "told"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_refused(obj: Object, field: str, told: str) -> None:
+    found = faults(VIRTUALMACHINE, obj)
     assert any(one.startswith(f"{field}: ") and told in one for one in found), found
+
+
+def test_every_refusal_has_a_case_of_its_own() -> None:
+    assert len({name for name, *_ in REFUSED}) == len(REFUSED) >= 60
 
 
 @pytest.mark.parametrize("change", [
@@ -117,3 +248,14 @@ def test_refused(change: Object, field: str, told: str) -> None:
 ])
 def test_accepted(change: Object) -> None:
     assert faults(VIRTUALMACHINE, vm(machine_spec(**change))) == []
+
+
+def test_right() -> None:
+    for strategy in ("Halted", "Manual", "Always", "RerunOnFailure", "Once"):
+        assert faults(VIRTUALMACHINE, vm(runStrategy=strategy)) == []
+    assert faults(VIRTUALMACHINE, vm(runStrategy=None, running=False)) == []
+    assert faults(VIRTUALMACHINE, with_interface(masquerade={}, ports=[{"port": 80, "name": "http"}])) == []
+    assert faults(VIRTUALMACHINEINSTANCE, vmi()) == []
+    template = {"metadata": {"name": "d"}, "spec": {}}
+    used = machine_spec(volumes=[{"name": "root", "dataVolume": {"name": "d"}}])
+    assert faults(VIRTUALMACHINE, vm(used, dataVolumeTemplates=[template])) == []
