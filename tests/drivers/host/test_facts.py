@@ -78,3 +78,12 @@ def test_quick_facts_are_those_of_this_machine() -> None:
 async def test_runtime_is_found_by_running_a_container() -> None:
     chosen = await oci.probe()
     assert chosen.runtime in oci.CANDIDATES, chosen.reason
+
+
+def test_promised_huge_pages_are_not_given_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(facts, "huge_pages_folder", lambda size: tmp_path / str(size))
+    assert facts.huge_pages_to_give(2 << 20) == 0
+    (tmp_path / str(2 << 20)).mkdir()
+    for name, count in (("free_hugepages", 37), ("resv_hugepages", 29)):
+        (tmp_path / str(2 << 20) / name).write_text(f"{count}\n")
+    assert facts.huge_pages_to_give(2 << 20) == 8

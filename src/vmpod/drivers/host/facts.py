@@ -198,8 +198,12 @@ def huge_pages_folder(size: int) -> Path:
 
 
 def huge_pages_to_give(size: int) -> int:
-    """How many pages of that size nobody has; none where the kernel has no such pages."""
-    return int(_text(huge_pages_folder(size) / "free_hugepages") or 0)
+    """How many pages of that size nobody has or was promised; none where the kernel has no such pages.
+
+    A guest touches its pages as it needs them: until then they count as free, and are reserved for it.
+    """
+    free, promised = (int(_text(huge_pages_folder(size) / name) or 0) for name in ("free_hugepages", "resv_hugepages"))
+    return free - promised
 
 
 def os_release() -> dict[str, str]:
