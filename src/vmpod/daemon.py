@@ -35,7 +35,7 @@ from vmpod.base.proc import Daemon
 from vmpod.base.settings import Settings
 from vmpod.base.tasks import Tasks
 from vmpod.client import kubeconfig
-from vmpod.client.inprocess import InProcess, User
+from vmpod.client.inprocess import ENGINE, InProcess
 
 if TYPE_CHECKING:
     from vmpod.api.app import Api
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 _log = log.get("daemon")
 _PROGRAMS = (("engine", "run"), ("system", "service"), ("vmpod.drivers.net.resolver",))
-ENGINE = User("system:vmpod", ("system:masters", "system:authenticated"))
 
 
 class LateStreams:

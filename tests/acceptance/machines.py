@@ -171,6 +171,12 @@ def crash(home: Product, name: str) -> None:
     os.kill(process(home, name), signal.SIGKILL)
 
 
+def type_in(home: Product, name: str, keys: bytes) -> None:
+    """Keys for the guest, whatever it says."""
+    with stream(home, name, "console") as console:
+        console.send(keys)
+
+
 def gone(home: Product, *kinds: str) -> None:
     """Until nothing of these kinds is there any more."""
     wait(lambda: not home.kubectl("get", ",".join(kinds), "-o", "name").stdout, f"no {', '.join(kinds)} left", 30)

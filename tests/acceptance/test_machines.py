@@ -168,13 +168,13 @@ def test_an_instance_or_launcher_that_is_taken_away_comes_back(quick: Product) -
 
 
 def test_a_changed_template_waits_for_a_restart(quick: Product) -> None:
-    apply(quick, machine("quick", memory="80Mi"))
+    apply(quick, machine("quick", memory="81Mi"))
     wait(lambda: condition(quick, "vm", "quick", "RestartRequired").get("status") == "True", "RestartRequired", 10)
     before = instance(quick, "quick")
     assert tell(quick, "quick", "restart") == (202, "")
     runs_anew(quick, "quick", before)
     assert not condition(quick, "vm", "quick", "RestartRequired")
-    assert quick.value(".status.memory.guestCurrent", "vmi", "quick") == "80Mi"
+    assert quick.value(".status.memory.guestCurrent", "vmi", "quick") == "81Mi"
 
 
 def test_what_runs_is_adopted_by_the_next_engine(quick: Product) -> None:

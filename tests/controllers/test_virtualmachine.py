@@ -13,7 +13,15 @@ from vmpod.base.clock import rfc3339
 from vmpod.controllers import datavolume, garbage, scheduler, virtualmachine, virtualmachineinstance
 from vmpod.controllers.config import ControllerConfig
 from vmpod.controllers.instances import instance_of
-from vmpod.kinds import DATAVOLUME, NODE, PERSISTENTVOLUMECLAIM, POD, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import (
+    CONTROLLERREVISION,
+    DATAVOLUME,
+    NODE,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    VIRTUALMACHINE,
+    VIRTUALMACHINEINSTANCE,
+)
 from vmpod.model import conditions, meta
 from vmpod.model.meta import Object
 from vmpod.reconcile.actions import Create, Patch
@@ -223,9 +231,11 @@ def test_a_volume_without_an_owner_is_adopted() -> None:
 
 def test_a_foreign_instance_of_its_name_is_told_not_touched() -> None:
     world, guests = new_world()
-    world.put(VIRTUALMACHINEINSTANCE, {"metadata": {"name": "orders", "namespace": "default"}, "spec": {"domain": {}}})
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u", "controller": True}
+    world.put(VIRTUALMACHINEINSTANCE, {"metadata": {"name": "orders", "namespace": "default", "ownerReferences": [owner]},
+                                       "spec": {"domain": {}}})  # fmt: skip
     world.put(VIRTUALMACHINE, machine())
-    settle(world, guests)
+    world.settle({virtualmachine: {}}, guests)
     failure = conditions.find(machine_status(world)["conditions"], "Failure")
     assert failure is not None
     assert "does not belong" in failure["message"]
@@ -236,11 +246,81 @@ def test_a_changed_template_asks_for_a_restart() -> None:
     world, guests = new_world()
     world.put(VIRTUALMACHINE, machine())
     settle(world, guests)
-    world.update(VIRTUALMACHINE, *KEY, {"spec": {"template": {"spec": {"domain": {"memory": {"guest": "512Mi"}}}}}})
+    world.update(VIRTUALMACHINE, *KEY, {"spec": {"template": {"spec": {"hostname": "other"}}}})
     settle(world, guests)
     status = machine_status(world)
     assert conditions.is_true(status["conditions"], "RestartRequired")
     assert (status["observedGeneration"], status["desiredGeneration"]) == (1, 2)
+
+
+def test_what_does_not_touch_the_template_keeps_the_instance_in_step() -> None:
+    world, guests = new_world()
+    world.put(VIRTUALMACHINE, machine())
+    settle(world, guests)
+    (vmi,) = world.list(VIRTUALMACHINEINSTANCE)
+    assert meta.get(vmi, "status", "virtualMachineRevisionName") == meta.name(world.list(CONTROLLERREVISION)[0])
+    world.update(VIRTUALMACHINE, *KEY, {"spec": {"runStrategy": "Manual"}})
+    settle(world, guests)
+    status = machine_status(world)
+    assert (status["observedGeneration"], status["desiredGeneration"]) == (2, 2)
+    assert conditions.find(status["conditions"], "RestartRequired") is None
+    (after,) = world.list(VIRTUALMACHINEINSTANCE)
+    assert meta.uid(after) == meta.uid(vmi) and meta.annotations(after)["kubevirt.io/vm-generation"] == "2"
+
+
+def test_a_start_keeps_one_revision() -> None:
+    world, guests = new_world()
+    world.put(VIRTUALMACHINE, machine())
+    settle(world, guests)
+    for strategy in ("Halted", "Always"):
+        world.update(VIRTUALMACHINE, *KEY, {"spec": {"runStrategy": strategy, "template": {"spec": {"hostname": "h"}}}})
+        settle(world, guests)
+        world.pass_time(60)
+    (kept,) = world.list(CONTROLLERREVISION)
+    assert kept["revision"] == 3 and kept["data"]["spec"]["template"]["spec"]["hostname"] == "h"
+
+
+def test_an_orphan_is_adopted_with_what_it_was_started_from() -> None:
+    world, guests = new_world()
+    world.put(VIRTUALMACHINE, machine())
+    settle(world, guests)
+    (before,) = world.list(VIRTUALMACHINEINSTANCE)
+    old = machine_uid(world)
+    world.delete(VIRTUALMACHINE, *KEY, propagation="Orphan")
+    settle(world, guests)
+    assert not world.list(VIRTUALMACHINE)
+    (left,) = world.list(VIRTUALMACHINEINSTANCE)
+    assert meta.uid(left) == meta.uid(before) and not meta.controller_of(left)
+    world.put(VIRTUALMACHINE, machine())
+    settle(world, guests)
+    (after,) = world.list(VIRTUALMACHINEINSTANCE)
+    owner = meta.controller_of(after)
+    assert meta.uid(after) == meta.uid(before) and owner is not None and owner["uid"] == machine_uid(world) != old
+    assert machine_status(world)["printableStatus"] == "Running"
+    (revision,) = world.list(CONTROLLERREVISION)
+    assert meta.is_owned_by(revision, machine_uid(world))
+    world.delete(VIRTUALMACHINE, *KEY)
+    settle(world, guests)
+    world.pass_time(10)
+    settle(world, guests)
+    for kind in (VIRTUALMACHINE, VIRTUALMACHINEINSTANCE, CONTROLLERREVISION, POD):
+        assert not world.list(kind), kind.resource
+
+
+def machine_uid(world: World) -> str:
+    found = world.get(VIRTUALMACHINE, *KEY)
+    return meta.uid(found) if found is not None else ""
+
+
+def test_an_orphan_ends_without_its_machine() -> None:
+    world, guests = new_world()
+    world.put(VIRTUALMACHINE, machine())
+    settle(world, guests)
+    world.delete(VIRTUALMACHINE, *KEY, propagation="Orphan")
+    settle(world, guests)
+    world.delete(VIRTUALMACHINEINSTANCE, *KEY)
+    settle(world, guests)
+    assert not world.list(VIRTUALMACHINEINSTANCE)
 
 
 def test_deletion_stops_the_instance_first() -> None:
@@ -282,7 +362,8 @@ def test_the_first_turn_marks_the_machine_and_makes_the_instance() -> None:
     world.put(VIRTUALMACHINE, machine())
     seen = virtualmachine.gather(KEY, world.cache, world.now)
     assert seen is not None
-    create, mark = virtualmachine.plan(seen).actions
+    keep, create, mark = virtualmachine.plan(seen).actions
+    assert isinstance(keep, Create) and meta.name(keep.obj) == f"revision-start-vm-{meta.uid(seen.vm)}-1"
     assert isinstance(mark, Patch)
     assert mark.patch["metadata"]["finalizers"] == [virtualmachine.FINALIZER]
     assert isinstance(create, Create)

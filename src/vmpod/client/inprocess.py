@@ -20,6 +20,8 @@ class User:
 
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+ENGINE = User("system:vmpod", ("system:masters", "system:authenticated"))
+"""The engine's own controllers and node agent."""
 
 
 @dataclass(frozen=True)

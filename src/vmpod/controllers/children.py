@@ -15,6 +15,8 @@ _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
 # Keeps an instance until its launcher is gone; upstream a webhook adds it to every VirtualMachineInstance.
 INSTANCE_FINALIZER = "foregroundDeleteVirtualMachine"
+# Keeps a VirtualMachine until its instance is gone, and an instance until its machine has seen how it ended.
+MACHINE_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 
 
 def suffix(*seeds: object, length: int = 5) -> str:

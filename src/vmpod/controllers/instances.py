@@ -6,15 +6,12 @@ import uuid
 from copy import deepcopy
 
 from vmpod.controllers import runstrategy
-from vmpod.controllers.children import INSTANCE_FINALIZER, child_metadata, suffix
+from vmpod.controllers.children import INSTANCE_FINALIZER, MACHINE_FINALIZER, child_metadata
+from vmpod.controllers.revisions import GENERATION, generation
 from vmpod.kinds import VIRTUALMACHINEINSTANCE
-from vmpod.kinds.parts.hotplug import ephemeral, hotpluggable, plug_faults, steady, with_hotplugged
+from vmpod.kinds.parts.hotplug import ephemeral, hotpluggable, with_hotplugged
 from vmpod.model.meta import Object, get, name, namespace, uid
-from vmpod.model.meta import annotations as annotations_of
 from vmpod.reconcile.actions import Patch
-
-GENERATION = "kubevirt.io/vm-generation"
-_TEMPLATE_HASH = "vmpod.io/template-hash"
 
 
 def instance_of(vm: Object) -> Object:
@@ -22,10 +19,8 @@ def instance_of(vm: Object) -> Object:
     template = get(vm, "spec", "template", default={})
     meta = child_metadata(vm, name(vm), template)
     meta["labels"] = meta.get("labels", {}) | {"vm.kubevirt.io/name": name(vm)}
-    meta["annotations"] = meta.get("annotations", {}) | {
-        GENERATION: str(get(vm, "metadata", "generation", default=1)), _TEMPLATE_HASH: _template_hash(vm),
-    }
-    meta["finalizers"] = [INSTANCE_FINALIZER]
+    meta["annotations"] = meta.get("annotations", {}) | {GENERATION: str(generation(vm))}
+    meta["finalizers"] = [INSTANCE_FINALIZER, MACHINE_FINALIZER]
     spec = deepcopy(template.get("spec") or {})
     firmware = spec.setdefault("domain", {}).setdefault("firmware", {})
     firmware.setdefault("uuid", str(uuid.uuid5(uuid.NAMESPACE_URL, f"kubevirt.io/{uid(vm)}")))
@@ -33,11 +28,6 @@ def instance_of(vm: Object) -> Object:
         spec["startStrategy"] = "Paused"
     return {"apiVersion": VIRTUALMACHINEINSTANCE.api_version, "kind": "VirtualMachineInstance", "metadata": meta,
             "spec": spec}
-
-
-def _template_hash(vm: Object) -> str:
-    """Of all that only a restart brings into effect: volumes that may come and go are plugged into what runs."""
-    return suffix(steady(get(vm, "spec", "template", "spec", default={})), length=12)
 
 
 def hotplug_patch(vm: Object, vmi: Object) -> Patch | None:
@@ -55,8 +45,3 @@ def hotplug_patch(vm: Object, vmi: Object) -> Patch | None:
     return Patch(VIRTUALMACHINEINSTANCE, namespace(vmi), name(vmi), {"spec": change})
 
 
-def needs_restart(vm: Object, vmi: Object) -> bool:
-    """Whether the machine's template has changed since the instance was made from it, beyond what can be plugged in."""
-    if annotations_of(vmi).get(_TEMPLATE_HASH, _template_hash(vm)) != _template_hash(vm):
-        return True
-    return bool(plug_faults(vmi.get("spec") or {}, get(vm, "spec", "template", "spec", default={})))

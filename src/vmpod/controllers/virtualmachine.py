@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 
 from vmpod.client.cache import Cache
-from vmpod.controllers import runstrategy
+from vmpod.controllers import liveupdate, runstrategy
 from vmpod.controllers.children import (
-    adopt,
-    child_metadata,
+    INSTANCE_FINALIZER,
+    MACHINE_FINALIZER,
     delete,
     finalizers,
     is_controlled_by,
     with_finalizer,
     without_finalizers,
 )
-from vmpod.controllers.instances import GENERATION, hotplug_patch, instance_of, needs_restart
+from vmpod.controllers.instances import hotplug_patch, instance_of
 from vmpod.controllers.instancetypes import NO_TYPES, RETRY_S, Types, expanded, references, revisions
 from vmpod.controllers.launcher import claim_name
-from vmpod.controllers.printablestatus import DATAVOLUME_ERROR, View, is_volume_ready, printable_status
-from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
+from vmpod.controllers.printablestatus import View, is_volume_ready, printable_status
+from vmpod.controllers.revisions import (
+    generations,
+    keep_start,
+    revision_named_by,
+    started_template,
+    take_over,
+)
+from vmpod.controllers.templatevolumes import plan_volumes
+from vmpod.kinds import (
+    CONTROLLERREVISION,
+    DATAVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    VIRTUALMACHINE,
+    VIRTUALMACHINEINSTANCE,
+)
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
-from vmpod.model.meta import annotations as annotations_of
-from vmpod.reconcile.actions import Action, Create, Note, Patch, Plan
+from vmpod.reconcile.actions import Action, Create, Note, Patch, Plan, Replace
 from vmpod.reconcile.loop import Key, own, owned_by
 
-FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
+FINALIZER = MACHINE_FINALIZER
 _NOT_COPIED = frozenset({"Ready", "Failure", "RestartRequired"})
 
 KIND = VIRTUALMACHINE
@@ -43,7 +55,8 @@ WATCHES = (
 class Seen:
     """A machine (its template as its instance type and preference make it), its instance, what its volumes are made of.
 
-    `foreign`: an instance of its name that is not its own.
+    `foreign`: an instance of its name that is not its own. `started` is the revision that the instance was made from,
+    `starts` are the revisions that are the machine's own.
     """
 
     vm: Object
@@ -53,6 +66,8 @@ class Seen:
     claims: Mapping[str, Object | None]
     now: datetime
     types: Types = NO_TYPES
+    started: Object | None = None
+    starts: tuple[Object, ...] = ()
 
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
@@ -68,6 +83,8 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
         vm, mine, found if mine is None else None,
         {one: cache.get(DATAVOLUME, key[0], one) for one in templates},
         {one: cache.get(PERSISTENTVOLUMECLAIM, key[0], one) for one in claims}, now, types,
+        cache.get(CONTROLLERREVISION, key[0], revision_named_by(found)) if found is not None else None,
+        tuple(cache.owned(CONTROLLERREVISION, uid(vm))),
     )
 
 
@@ -76,7 +93,7 @@ def plan(seen: Seen) -> Plan:
         return _plan_deletion(seen)
     if kept := revisions(seen.vm, seen.types):
         return Plan(kept)  # before anything is made of them; the status names them, and the machine goes on
-    step, volumes = _plan_instance(seen), _plan_volumes(seen)
+    step, volumes = _plan_instance(seen), plan_volumes(seen.vm, seen.volumes)
     waits = FINALIZER in finalizers(seen.vm) or any(isinstance(one, Patch) for one in step.actions)
     mark = () if waits else (with_finalizer(VIRTUALMACHINE, seen.vm, FINALIZER),)  # last: the guest need not wait
     return Plan((*volumes.actions, *step.actions, *mark), step.again_in, (*volumes.events, *step.events))
@@ -87,53 +104,46 @@ def _plan_deletion(seen: Seen) -> Plan:
         return Plan()
     if seen.vmi is None or "orphan" in finalizers(seen.vm):
         return Plan((without_finalizers(VIRTUALMACHINE, seen.vm, FINALIZER),))
-    return Plan() if is_deleting(seen.vmi) else _stop(seen, seen.vmi)
+    return Plan(_released(seen, seen.vmi)) if is_deleting(seen.vmi) else _stop(seen, seen.vmi)
 
 
-def _plan_volumes(seen: Seen) -> Plan:
-    actions: list[Action] = []
-    events: list[Note] = []
-    for template in get(seen.vm, "spec", "dataVolumeTemplates", default=()):
-        found = seen.volumes.get(name(template))
-        if found is None:
-            actions.append(Create(DATAVOLUME, _volume(seen.vm, template)))
-            text = f"Created DataVolume {name(template)}"
-            events.append(Note("Normal", "SuccessfulDataVolumeCreate", text, seen.vm))
-        elif controller_of(found) is None and not is_deleting(found):
-            actions.append(adopt(DATAVOLUME, found, seen.vm))
-        elif get(found, "status", "phase") == "Failed":
-            events += _import_failed(seen.vm, found)
-    return Plan(tuple(actions), None, tuple(events))
-
-
-def _import_failed(vm: Object, volume: Object) -> tuple[Note, ...]:
-    """Told once: the status says it from then on."""
-    if get(vm, "status", "printableStatus") == DATAVOLUME_ERROR:
+def _released(seen: Seen, vmi: Object) -> tuple[Action, ...]:
+    """Let go of an instance that has ended, once what is remembered of its end stands in the status."""
+    has_ended = runstrategy.is_final(vmi) or (is_deleting(vmi) and INSTANCE_FINALIZER not in finalizers(vmi))
+    is_told = runstrategy.start_failure(seen.vm, vmi, seen.now) == get(seen.vm, "status", "startFailure")
+    if not (has_ended and is_told and MACHINE_FINALIZER in finalizers(vmi)):
         return ()
-    why = (conditions.find(get(volume, "status", "conditions"), "Running") or {}).get("message") or "see the DataVolume"
-    text = f"DataVolume {name(volume)} failed to import disk image: {why}"
-    return (Note("Warning", "FailedDataVolumeImport", text, vm),)
-
-
-def _volume(vm: Object, template: Object) -> Object:
-    meta = child_metadata(vm, name(template), template)
-    meta["labels"] = meta.get("labels", {}) | {"kubevirt.io/created-by": uid(vm)}
-    return {"apiVersion": DATAVOLUME.api_version, "kind": "DataVolume", "metadata": meta,
-            "spec": deepcopy(template.get("spec") or {})}
+    return (without_finalizers(VIRTUALMACHINEINSTANCE, vmi, MACHINE_FINALIZER),)
 
 
 def _plan_instance(seen: Seen) -> Plan:
+    if seen.foreign is not None and controller_of(seen.foreign) is None and not is_deleting(seen.foreign):
+        return take_over(seen.vm, seen.foreign, seen.started)
+    if seen.vmi is not None and (done := _released(seen, seen.vmi)):
+        return Plan(done)
     decision = runstrategy.decide(seen.vm, seen.vmi)
     if decision.stop and seen.vmi is not None:
         return _stop(seen, seen.vmi)
     if decision.start:
         return _start(seen)
-    if seen.vmi is not None and (plug := hotplug_patch(seen.vm, seen.vmi)) is not None:
+    return _follow(seen, seen.vmi) if seen.vmi is not None else Plan()
+
+
+def _follow(seen: Seen, vmi: Object) -> Plan:
+    """Bring a running instance up to what can change live, and count how long it has run after a failure."""
+    if (plug := hotplug_patch(seen.vm, vmi)) is not None:
         return Plan((plug,))
-    if seen.vmi is not None and get(seen.vm, "status", "startFailure"):
-        left = runstrategy.STEADY_S - runstrategy.running_for_s(seen.vmi, seen.now)
-        return Plan(again_in=max(left, 0.1) if get(seen.vmi, "status", "phase") == "Running" else None)
-    return Plan()
+    again_in = None
+    if get(seen.vm, "status", "startFailure") and get(vmi, "status", "phase") == "Running":
+        again_in = max(runstrategy.STEADY_S - runstrategy.running_for_s(vmi, seen.now), 0.1)
+    fresh = liveupdate.updated(seen.vm, vmi, started_template(seen.started))
+    return Plan((Replace(VIRTUALMACHINEINSTANCE, fresh),) if fresh is not None else (), again_in)
+
+
+def _restart_reason(seen: Seen) -> str:
+    if seen.vmi is None:
+        return ""
+    return liveupdate.restart_reason(seen.vm, seen.vmi, started_template(seen.started))
 
 
 def _stop(seen: Seen, vmi: Object) -> Plan:
@@ -154,7 +164,8 @@ def _start(seen: Seen) -> Plan:
         return Plan((_run_always(seen.vm),))
     text = f"Started the virtual machine by creating the new virtual machine instance {name(seen.vm)}"
     note = Note("Normal", "SuccessfulCreate", text, seen.vm)
-    return Plan((Create(VIRTUALMACHINEINSTANCE, instance_of(seen.vm)),), None, (note,))
+    kept = keep_start(seen.vm, seen.starts)
+    return Plan((*kept, Create(VIRTUALMACHINEINSTANCE, instance_of(seen.vm))), None, (note,))
 
 
 def _run_always(vm: Object) -> Patch:
@@ -165,7 +176,7 @@ def _run_always(vm: Object) -> Patch:
 
 def _refusal(seen: Seen) -> tuple[str, str] | None:
     """Reason and message of what keeps this machine from ever starting as it is."""
-    if seen.foreign is not None:
+    if seen.foreign is not None and controller_of(seen.foreign) is not None:
         text = f"a virtual machine instance {name(seen.vm)} exists that does not belong to this virtual machine"
         return ("FailedCreate", text) if not is_deleting(seen.foreign) else None
     if seen.types.refusal is not None:
@@ -184,7 +195,7 @@ def status(seen: Seen, plan: Plan) -> Object | None:
     failure = runstrategy.start_failure(vm, vmi, seen.now)
     requests = [] if is_deleting(vm) else runstrategy.pending_requests(vm, vmi, rerun=decision.rerun)
     fresh: Object = {**(vm.get("status") or {}), "created": vmi is not None, "ready": _is_ready(vmi)}
-    fresh |= _generations(vm, vmi)
+    fresh |= generations(vm, vmi)
     fresh["conditions"] = _conditions(seen)
     optional = {"stateChangeRequests": requests, "startFailure": failure, "runStrategy": _settled(seen, plan, decision)}
     optional |= references(vm, seen.types)
@@ -214,14 +225,6 @@ def _settled(seen: Seen, plan: Plan, decision: runstrategy.Decision) -> str:
     return runstrategy.strategy(seen.vm)
 
 
-def _generations(vm: Object, vmi: Object | None) -> Object:
-    """Which wish the instance was made from, and the present one."""
-    wanted = int(get(vm, "metadata", "generation", default=1))
-    stale = vmi is not None and needs_restart(vm, vmi)
-    seen = annotations_of(vmi).get(GENERATION, "") if vmi is not None and stale else ""
-    return {"observedGeneration": int(seen) if seen.isdecimal() else wanted, "desiredGeneration": wanted}
-
-
 def _conditions(seen: Seen) -> list[Object]:
     old = get(seen.vm, "status", "conditions", default=[])
     copied = [dict(one) for one in get(seen.vmi, "status", "conditions", default=()) if one["type"] not in _NOT_COPIED]
@@ -236,8 +239,7 @@ def _conditions(seen: Seen) -> list[Object]:
     if not is_deleting(seen.vm) and (refusal := _refusal(seen)) is not None:
         failed = [one for one in old if one["type"] == "Failure"]
         result += conditions.set_condition(failed, "Failure", True, *refusal, seen.now)
-    if seen.vmi is not None and needs_restart(seen.vm, seen.vmi):
+    if text := _restart_reason(seen):
         waiting = [one for one in old if one["type"] == "RestartRequired"]
-        text = "a non-live-updatable field was changed in the template spec"
         result += conditions.set_condition(waiting, "RestartRequired", True, "RestartRequired", text, seen.now)
     return result + copied

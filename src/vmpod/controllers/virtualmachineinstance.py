@@ -11,6 +11,7 @@ from vmpod.client.cache import Cache
 from vmpod.controllers import pods
 from vmpod.controllers.children import (
     INSTANCE_FINALIZER,
+    MACHINE_FINALIZER,
     delete,
     finalizers,
     is_controlled_by,
@@ -18,12 +19,12 @@ from vmpod.controllers.children import (
     without_finalizers,
 )
 from vmpod.controllers.launcher import claim_name, grace_s, launcher_pod
-from vmpod.controllers.printablestatus import is_volume_ready
+from vmpod.controllers.revisions import revision_named_by
 from vmpod.controllers.runstrategy import is_final
-from vmpod.controllers.volumesready import blocked
-from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM, POD, VIRTUALMACHINEINSTANCE
+from vmpod.controllers.volumesready import blocked, volumes_condition
+from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM, POD, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.model import conditions
-from vmpod.model.meta import Object, get, is_deleting, labels, name, namespace, uid
+from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
 from vmpod.reconcile.actions import Action, Create, Note, Patch, Plan
 from vmpod.reconcile.loop import Key, own, owned_by
 
@@ -40,13 +41,17 @@ WATCHES = (own(VIRTUALMACHINEINSTANCE), owned_by(POD, VIRTUALMACHINEINSTANCE))
 
 @dataclass(frozen=True)
 class Seen:
-    """An instance, its launchers, and the claims and DataVolumes it names (None: missing)."""
+    """An instance, its launchers, and the claims and DataVolumes it names (None: missing).
+
+    `has_machine`: the VirtualMachine that it belongs to is there.
+    """
 
     vmi: Object
     pods: tuple[Object, ...]
     claims: Mapping[str, Object | None]
     volumes: Mapping[str, Object | None]
     now: datetime
+    has_machine: bool = False
 
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
@@ -59,14 +64,20 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     claims = {claim: cache.get(PERSISTENTVOLUMECLAIM, key[0], claim) for one in wanted if (claim := claim_name(one))}
     sources = [source for one in wanted if (source := get(one, "dataVolume", "name"))]
     volumes = {one: cache.get(DATAVOLUME, key[0], one) for one in sources}
-    return Seen(vmi, found, claims, volumes, now)
+    return Seen(vmi, found, claims, volumes, now, _has_machine(vmi, cache))
+
+
+def _has_machine(vmi: Object, cache: Cache) -> bool:
+    owner = controller_of(vmi) or {}
+    machine = cache.get(VIRTUALMACHINE, namespace(vmi), str(owner.get("name", "")))
+    return owner.get("kind") == "VirtualMachine" and machine is not None and uid(machine) == owner.get("uid")
 
 
 def plan(seen: Seen) -> Plan:
     if is_deleting(seen.vmi):
         return _plan_deletion(seen)
     if is_final(seen.vmi):
-        return Plan()
+        return Plan(_released(seen))
     if FINALIZER not in finalizers(seen.vmi):
         return Plan((with_finalizer(VIRTUALMACHINEINSTANCE, seen.vmi, FINALIZER),))
     if not seen.pods:
@@ -79,12 +90,18 @@ def plan(seen: Seen) -> Plan:
 
 def _plan_deletion(seen: Seen) -> Plan:
     if not seen.pods:
-        ours = [one for one in finalizers(seen.vmi) if one == FINALIZER]
-        return Plan((without_finalizers(VIRTUALMACHINEINSTANCE, seen.vmi, FINALIZER),) if ours else ())
+        return Plan(_released(seen, FINALIZER))
     actions = tuple(delete(POD, pod, _grace(seen.vmi)) for pod in seen.pods if _is_to_be_stopped(seen.vmi, pod))
     text = "Deleted virtual machine pod {}"
     fresh = [pod for pod in seen.pods if not is_deleting(pod)]
     return Plan(actions, None, tuple(_note(seen, "SuccessfulDelete", text.format(name(pod))) for pod in fresh))
+
+
+def _released(seen: Seen, *more: str) -> tuple[Action, ...]:
+    """Finalizers that have done their work; that of a VirtualMachine which is not there goes with them."""
+    done = {*more, *(() if seen.has_machine else (MACHINE_FINALIZER,))}
+    held = done.intersection(finalizers(seen.vmi))
+    return (without_finalizers(VIRTUALMACHINEINSTANCE, seen.vmi, *held),) if held else ()
 
 
 def _grace(vmi: Object) -> int:
@@ -157,6 +174,8 @@ def status(seen: Seen, plan: Plan) -> Object | None:
     pod = seen.pods[0] if seen.pods else None
     fresh: Object = {"guestOSInfo": {}, "runtimeUser": 107, **(seen.vmi.get("status") or {}), "phase": phase}
     fresh["conditions"] = _conditions(seen, pod, phase)
+    if revision := revision_named_by(seen.vmi):
+        fresh["virtualMachineRevisionName"] = revision
     if pod is not None:
         fresh |= _placement(pod)
     times = list(fresh.get("phaseTransitionTimestamps") or ())
@@ -197,22 +216,12 @@ def _conditions(seen: Seen, pod: Object | None, phase: str) -> list[Object]:
     ready = ("GuestNotRunning", "Guest VM is not reported as running") if pod is not None else (
         "PodNotExists", "virt-launcher pod has not yet been scheduled")
     result = conditions.set_condition(old, "Ready", False, *ready, seen.now)
-    result = _volumes_ready(seen, result)
+    result = volumes_condition(result, seen.volumes, seen.now)
     result = _scheduled(result, pod)
     wrong = _wrong(seen, pod, phase)
     if wrong is not None:
         return conditions.set_condition(result, "Synchronized", False, *wrong, seen.now)
     return conditions.without(result, "Synchronized")
-
-
-def _volumes_ready(seen: Seen, old: list[Object]) -> list[Object]:
-    if not seen.volumes:
-        return old
-    if all(found is not None and is_volume_ready(found) for found in seen.volumes.values()):
-        text = "All of the VMI's DVs are bound and not running"
-        return conditions.set_condition(old, "DataVolumesReady", True, "AllDVsReady", text, seen.now)
-    text = "Not all of the VMI's DVs are ready"
-    return conditions.set_condition(old, "DataVolumesReady", False, "NotAllDVsReady", text, seen.now)
 
 
 def _scheduled(old: list[Object], pod: Object | None) -> list[Object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from vmpod.controllers.printablestatus import is_volume_ready
 from vmpod.model import conditions
@@ -26,6 +27,19 @@ def blocked(
         if _is_being_filled(found):
             return "NotAllDVsReady", f"PVC {where}/{claim} is being filled"
     return None
+
+
+def volumes_condition(
+    old: list[Object], volumes: Mapping[str, Object | None], now: datetime
+) -> list[Object]:
+    """The conditions with DataVolumesReady, when the instance names any."""
+    if not volumes:
+        return old
+    if all(found is not None and is_volume_ready(found) for found in volumes.values()):
+        text = "All of the VMI's DVs are bound and not running"
+        return conditions.set_condition(old, "DataVolumesReady", True, "AllDVsReady", text, now)
+    text = "Not all of the VMI's DVs are ready"
+    return conditions.set_condition(old, "DataVolumesReady", False, "NotAllDVsReady", text, now)
 
 
 def _volume_phase(volume: Object) -> str:

@@ -57,6 +57,7 @@ class _Behaviour:
     columns: tuple[Column, ...] = (NAME, AGE)
     default: Default = identity
     validate: Validate = accept
+    guard: Validate = accept
     on_create: OnCreate = identity
     on_update: OnUpdate = keep
     warnings: Warn = no_warnings
@@ -85,6 +86,7 @@ class Kind(_Behaviour, _Identity):
     `default(obj)` may change the private copy that it gets and is idempotent; `validate(new, old)` tells
     everything that is wrong at once (old is None on creation); `warnings(obj)` names what will not be acted on.
     `on_create` and `on_update` are the kind's own part of `prepare_create` and `prepare_update`.
+    `guard(new, old)` tells what an update may not change, unless the engine's own controllers make it.
     `internal_status`: `/status` is accepted but not advertised (upstream has no such subresource).
     `deprecated`: the warning that every request in a version on its way out is answered with, by version.
     `selectable`: paths that field selectors may name besides metadata.name and metadata.namespace.

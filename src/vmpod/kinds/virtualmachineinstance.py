@@ -40,19 +40,18 @@ def _rules(new: Object, old: Object | None) -> list[FieldError]:
     if mapping(new.get("metadata")).get("deletionTimestamp"):
         return []
     spec = mapping(new.get("spec"))
-    if old is None:
-        return list(machine_errors(spec, "spec"))
-    return _change_errors(spec, mapping(old.get("spec")))
-
-
-def _change_errors(new: Object, old: Object) -> list[FieldError]:
-    """Only volumes that may come and go may change."""
-    if new == old:
+    if old is not None and spec == mapping(old.get("spec")):
         return []
-    if steady(new) != steady(old):
-        return [refused("spec", IMMUTABLE)]
-    faults = plug_faults(old, new).items()
-    return [*machine_errors(new, "spec"), *(wrong("spec.volumes", name, fault) for name, fault in faults)]
+    plugged = plug_faults(mapping(old.get("spec")), spec).items() if old is not None else ()
+    return [*machine_errors(spec, "spec"), *(wrong("spec.volumes", name, fault) for name, fault in plugged)]
+
+
+def _guard(new: Object, old: Object | None) -> list[FieldError]:
+    """A running machine is changed through its VirtualMachine; only volumes may come and go."""
+    if old is None or mapping(new.get("metadata")).get("deletionTimestamp"):
+        return []
+    same = steady(mapping(new.get("spec"))) == steady(mapping(old.get("spec")))
+    return [] if same else [refused("spec", IMMUTABLE)]
 
 
 def _address_cell(obj: Object) -> str | None:
@@ -79,6 +78,7 @@ VIRTUALMACHINEINSTANCE = Kind(
     default=default,
     on_create=begin,
     validate=all_of(metadata_rules(), _rules),
+    guard=_guard,
     warnings=lambda obj: machine_warnings(mapping(obj.get("spec")), "spec"),
     internal_status=True,
     has_generation=True,

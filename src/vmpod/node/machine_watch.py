@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -15,10 +15,12 @@ from vmpod.base.tasks import Tasks
 from vmpod.drivers.qemu.agent import Agent
 from vmpod.drivers.qemu.args.channel import AGENT_CHARDEV
 from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
+from vmpod.model import quantity
 from vmpod.model.meta import Object, get
-from vmpod.node import machine_files, machine_links, machine_probes
+from vmpod.node import machine_files, machine_growth, machine_links, machine_probes
 from vmpod.node.machine_streams import Seat
 from vmpod.node.status.machine import Guest, Observed, guest_os
+from vmpod.node.translate.machine import boot_memory_bytes
 
 _USB_PORTS = 4  # KubeVirt's UsbClientPassthroughMaxNumberOf
 _QUICK_S = 0.03
@@ -61,6 +63,8 @@ class Watch:
         self.usb = tuple(Seat(machine.folder / f"usbredir{number}.sock") for number in range(_USB_PORTS))
         self._spec: Object = get(vmi, "spec", default={})
         self._links = machine_links.wanted(vmi)
+        self._boot_bytes = boot_memory_bytes(vmi)
+        self._size_news = asyncio.Event()
         self._is_new = get(vmi, "status", "phase") != "Running"
         self._tell = tell
         self._note = note
@@ -76,6 +80,13 @@ class Watch:
         """Begin to follow; the machine need not run yet."""
         self._begin("monitor", self._follow())
         self._begin("agent", self._ask_agent())
+        self._begin("growth", self._grow())
+
+    def wish(self, vmi: Object) -> None:
+        """The instance as it should be now: what can change live is changed."""
+        if get(vmi, "spec") != self._spec:
+            self._spec = get(vmi, "spec", default={})
+            self._size_news.set()
 
     def _begin(self, name: str, work: Any) -> None:
         self._begun.add(name)
@@ -142,7 +153,9 @@ class Watch:
             state = await qmp.status()
         connected = await qmp.is_agent_connected(AGENT_CHARDEV)
         guest = self.seen.guest if connected and self.seen.guest.connected else Guest(connected=connected)
-        self.observe(run_state=state, machine_type=kind, guest=guest, down=down, trouble=None)
+        size = await machine_growth.measure(qmp)
+        self.observe(run_state=state, machine_type=kind, guest=guest, down=down, trouble=None, size=size)
+        self._size_news.set()
         self._agent_news.set()
         self._start_probes()
         if self._is_new:
@@ -175,6 +188,8 @@ class Watch:
             self._report_io_error(event)
         if event.name == "GUEST_PANICKED":
             self._note(self, "Warning", "PanicGuest", "Guest panicked")
+        if event.name == "MEMORY_DEVICE_SIZE_CHANGE":
+            self.observe(size=await machine_growth.measure(qmp))
         if event.name in _CHANGES:
             self.observe(run_state=await qmp.status())
 
@@ -203,6 +218,30 @@ class Watch:
         else:
             why = str(event.data.get("reason") or "input/output error")
         self._note(self, "Warning", "IOerror", f"{device}: {why}")
+
+    # growing ---------------------------------------------------------------------------------------------
+
+    async def _grow(self) -> None:
+        """Bring processors and memory to what is wished, whenever the wish or the machine is new."""
+        while True:
+            await self._size_news.wait()
+            self._size_news.clear()
+            if self._qmp is not None:
+                await self._grow_once(self._qmp)
+
+    async def _grow_once(self, qmp: Monitor) -> None:
+        sockets = int(get(self._spec, "domain", "cpu", "sockets", default=0))
+        guest = get(self._spec, "domain", "memory", "guest")
+        size = self.seen.size
+        if size.sockets is not None and sockets > size.sockets:
+            self.observe(cpu_trouble=await _trouble(machine_growth.plug_sockets(qmp, sockets)))
+        if size.plugged_bytes is not None and guest is not None:
+            more = max(0, quantity.to_bytes(guest) - self._boot_bytes)
+            self.observe(memory_trouble=await _trouble(machine_growth.offer_memory(qmp, more)))
+        try:
+            self.observe(size=await machine_growth.measure(qmp))
+        except Gone:
+            pass  # it ended meanwhile, which is told elsewhere
 
     # stopping --------------------------------------------------------------------------------------------
 
@@ -344,3 +383,14 @@ class Watch:
                 await asyncio.sleep(0.1)
         except (Problem, IndexError):
             return -1
+
+
+async def _trouble(step: Awaitable[None]) -> str:
+    """Why a step was refused, empty when it was not; a machine that ended has no such trouble."""
+    try:
+        await step
+    except Gone:
+        return ""
+    except Problem as problem:
+        return problem.why
+    return ""

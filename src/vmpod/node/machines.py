@@ -151,6 +151,7 @@ class Machines:
         for watch in self._watches.values():
             if watch.machine.uid == uid(vmi):
                 watch.look_at_links(vmi)
+                watch.wish(vmi)
                 if get(vmi, "status", "phase") == "Scheduled":
                     self._changed(watch)
                 self._plug(watch)

@@ -11,7 +11,7 @@ import orjson
 from vmpod.api import admission, body, deletion
 from vmpod.api.call import Call
 from vmpod.api.representation import object_response
-from vmpod.client.inprocess import Response
+from vmpod.client.inprocess import ENGINE, Response
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 from vmpod.store import Conflict, Missing, Record
@@ -98,7 +98,8 @@ def prepare_whole(call: Call, new: Object, old: Object) -> Object:
     for key in _OURS:
         new["metadata"].pop(key, None)
     admission.admit_update(call, new, old)
-    if faults := [*_finalizer_faults(new, old), *kind.validate(new, old)]:
+    guarded = [] if call.request.user == ENGINE else kind.guard(new, old)
+    if faults := [*_finalizer_faults(new, old), *kind.validate(new, old), *guarded]:
         title = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
         raise status.invalid(title, call.name, faults)
     call.warnings.extend(text for text in kind.warnings(new) if text not in call.warnings)

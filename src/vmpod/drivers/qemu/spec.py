@@ -17,7 +17,8 @@ Bus = Literal["virtio", "sata", "scsi", "usb"]
 class Cpu:
     """Topology and model. `model` is `host-model`, `host-passthrough` or one of QEMU's own names.
 
-    `features` are pairs (name, on), or (name, value) for those that are more than on or off.
+    `features` are pairs (name, on), or (name, value) for those that are more than on or off. `max_sockets` 0: no
+    processor is plugged in later.
     """
 
     sockets: int = 1
@@ -25,6 +26,7 @@ class Cpu:
     threads: int = 1
     model: str = "host-model"
     features: tuple[tuple[str, bool | str], ...] = ()
+    max_sockets: int = 0
 
     @property
     def count(self) -> int:
@@ -136,7 +138,11 @@ Video = Literal["vga", "virtio", "bochs", "cirrus", "ramfb"]
 
 @dataclass(frozen=True)
 class MachineSpec:
-    """Everything the command line is made from."""
+    """Everything the command line is made from.
+
+    `memory_bytes` is there from the start; up to `max_memory_bytes` in all can be plugged in, and
+    `plugged_memory_bytes` of that are offered at once.
+    """
 
     name: str
     uuid: str
@@ -159,6 +165,8 @@ class MachineSpec:
     hotplug: bool = False
     """Whether disks may be plugged in later: a SCSI controller and free root ports wait for them."""
     start_paused: bool = False
+    max_memory_bytes: int = 0
+    plugged_memory_bytes: int = 0
     stop_on_reboot: bool = False
     panic: str = ""
     sound: str = ""

@@ -45,8 +45,12 @@ _DEVICES: Tree = {
     "gpus": BLOCKS, "hostDevices": BLOCKS, "filesystems": BLOCKS,
 }
 _DOMAIN: Tree = {
-    "cpu": {"sockets": ACTED, "cores": ACTED, "threads": ACTED, "model": _MODEL, "features": ACTED},
-    "memory": {"guest": ACTED, "hugepages": ACTED, "reservedOverhead": {"addedOverhead": ACTED}},
+    "cpu": {
+        "sockets": ACTED, "maxSockets": ACTED, "cores": ACTED, "threads": ACTED, "model": _MODEL, "features": ACTED,
+    },
+    "memory": {
+        "guest": ACTED, "maxGuest": ACTED, "hugepages": ACTED, "reservedOverhead": {"addedOverhead": ACTED},
+    },
     "ioThreadsPolicy": ACTED, "ioThreads": _POOL,
     "resources": {
         "requests": {"cpu": ACTED, "memory": ACTED}, "limits": {"cpu": ACTED, "memory": ACTED},

@@ -15,7 +15,7 @@ from vmpod.drivers.net.links import Link
 from vmpod.kinds.parts.hotplug import source_name
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, name, uid
-from vmpod.node.translate.machine import guest_memory_bytes, vcpus
+from vmpod.node.translate.machine import boot_memory_bytes, guest_memory_bytes, vcpus
 from vmpod.node.translate.machine_disks import targets
 from vmpod.node.translate.machine_nics import further, interface, queues
 
@@ -41,6 +41,17 @@ class Guest:
 
 
 @dataclass(frozen=True)
+class Size:
+    """What a machine has: sockets with all their processors, and the memory that its guest took beyond the first.
+
+    None: this machine does not grow in this way.
+    """
+
+    sockets: int | None = None
+    plugged_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Observed:
     """One machine, now. `run_state` is QEMU's, empty while its monitor does not answer.
 
@@ -63,6 +74,9 @@ class Observed:
     exit_code: int | None = None
     stop_wished: bool = False
     guest_stopped: bool = False
+    size: Size = Size()
+    cpu_trouble: str = ""
+    memory_trouble: str = ""
 
     @property
     def is_up(self) -> bool:
@@ -106,22 +120,33 @@ def status(
         fresh["phaseTransitionTimestamps"] = [*(old.get("phaseTransitionTimestamps") or ()), moved]
     if seen.is_up:
         fresh |= _machine(vmi, pod, old, seen) | {"volumeStatus": _volumes(vmi, pod, old, seen, claim)}
-    fresh["conditions"] = _conditions(old.get("conditions") or [], fresh["phase"], seen, emulated, now)
+    found = _conditions(old.get("conditions") or [], fresh["phase"], seen, emulated, now)
+    fresh["conditions"] = _growth(found, vmi, fresh, seen, now)
     return fresh
 
 
 def _machine(vmi: Object, pod: Object | None, old: Object, seen: Observed) -> Object:
-    sockets, cores, threads = vcpus(vmi)
-    memory = quantity.format_bytes(guest_memory_bytes(vmi))
     made: Object = {
-        "currentCPUTopology": {"sockets": sockets, "cores": cores, "threads": threads},
-        "memory": {"guestAtBoot": memory, "guestCurrent": memory, "guestRequested": memory},
+        "currentCPUTopology": _topology(vmi, seen), "memory": _memory(vmi, seen),
         "runtimeUser": QEMU_UID, "selinuxContext": "none", "interfaces": _interfaces(vmi, old, seen),
         "guestOSInfo": _guest_os(old, seen),
     }
     if seen.machine_type:
         made["machine"] = {"type": seen.machine_type}
     return made | (_placement(pod) if pod else {})
+
+
+def _topology(vmi: Object, seen: Observed) -> Object:
+    sockets, cores, threads = vcpus(vmi)
+    return {"sockets": seen.size.sockets or sockets, "cores": cores, "threads": threads}
+
+
+def _memory(vmi: Object, seen: Observed) -> Object:
+    """What it began with, what it has, and what it shall have."""
+    boot, wanted = boot_memory_bytes(vmi), guest_memory_bytes(vmi)
+    now = boot + seen.size.plugged_bytes if seen.size.plugged_bytes is not None else boot
+    sizes = {"guestAtBoot": boot, "guestCurrent": now, "guestRequested": wanted}
+    return {key: quantity.format_bytes(size) for key, size in sizes.items()}
 
 
 def _placement(pod: Object) -> Object:
@@ -230,6 +255,27 @@ def _conditions(old: list[Object], phase: str, seen: Observed, emulated: str, no
     result = _paused(result, seen, now)
     result = _agent(result, seen, now)
     return _trouble(result, seen, now)
+
+
+def _growth(old: list[Object], vmi: Object, fresh: Object, seen: Observed, now: datetime) -> list[Object]:
+    """HotVCPUChange and HotMemoryChange: True while something is under way, False when it failed."""
+    if not seen.is_up:
+        return [one for one in old if one.get("type") not in ("HotVCPUChange", "HotMemoryChange")]
+    sockets, has = vcpus(vmi)[0], fresh["currentCPUTopology"]["sockets"]
+    text = f"{has} of {sockets} CPU sockets are plugged in"
+    result = _hot(old, "HotVCPUChange", text if has != sockets else "", seen.cpu_trouble, now)
+    memory = fresh["memory"]
+    text = f"the guest has taken {memory['guestCurrent']} of {memory['guestRequested']} of memory"
+    waits = memory["guestCurrent"] != memory["guestRequested"]
+    return _hot(result, "HotMemoryChange", text if waits else "", seen.memory_trouble, now)
+
+
+def _hot(old: list[Object], type: str, waits: str, trouble: str, now: datetime) -> list[Object]:
+    if trouble:
+        return conditions.set_condition(old, type, False, "HotplugFailed", trouble, now)
+    if waits:
+        return conditions.set_condition(old, type, True, "HotplugInProgress", waits, now)
+    return conditions.without(old, type)
 
 
 def _ready(phase: str, seen: Observed) -> tuple[bool, str, str]:

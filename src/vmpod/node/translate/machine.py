@@ -49,7 +49,10 @@ def machine_spec(
     return qemu.MachineSpec(
         name=f"{get(vmi, 'metadata', 'namespace', default='')}_{name(vmi)}",
         uuid=machine_uuid(vmi),
-        memory_bytes=guest_memory_bytes(vmi),
+        memory_bytes=boot_memory_bytes(vmi),
+        max_memory_bytes=_bytes(get(domain, "memory", "maxGuest")),
+        plugged_memory_bytes=_bytes(get(vmi, "status", "memory", "guestCurrent")) - _bytes(
+            get(vmi, "status", "memory", "guestAtBoot")),
         machine=_board(vmi),
         accelerator=accelerator(vmi, facts),
         cpu=_cpu(vmi),
@@ -113,6 +116,15 @@ def guest_memory_bytes(vmi: Object) -> int:
     raise _problem(vmi, "it says nowhere how much memory it has", "set spec.template.spec.domain.memory.guest")
 
 
+def boot_memory_bytes(vmi: Object) -> int:
+    """What the guest starts with; what was plugged in since is on top of it."""
+    return _bytes(get(vmi, "status", "memory", "guestAtBoot")) or guest_memory_bytes(vmi)
+
+
+def _bytes(amount: Any) -> int:
+    return quantity.to_bytes(amount) if amount is not None else 0
+
+
 def vcpus(vmi: Object) -> tuple[int, int, int]:
     """Sockets, cores and threads; without a topology as many sockets as the CPU limit or request rounds up to."""
     cpu: Mapping[str, Any] = get(vmi, "spec", "domain", "cpu", default={})
@@ -131,7 +143,9 @@ def _cpu(vmi: Object) -> qemu.Cpu:
         for feature in cpu.get("features") or () if feature.get("policy") != "optional"
     )
     model = _word(vmi, "model", cpu.get("model") or "host-model")
-    return qemu.Cpu(sockets, cores, threads, model, (*features, *processor_flags(vmi)))
+    present = int(get(vmi, "status", "currentCPUTopology", "sockets", default=0)) or sockets
+    flags, most = (*features, *processor_flags(vmi)), int(cpu.get("maxSockets") or 0)
+    return qemu.Cpu(present, cores, threads, model, flags, most)
 
 
 def _word(vmi: Object, field: str, text: str) -> str:

@@ -86,13 +86,14 @@ def overhead_bytes(machine: MachineSpec) -> int:
 
 
 def limits(vmi: Object, machine: MachineSpec) -> Limits:
-    """Memory of the guest and of QEMU (a larger limit of the VMI's counts); CPU as the VMI limits and asks.
+    """Memory that the guest may grow to and QEMU's (a larger limit of the VMI's counts); CPU as it asks.
 
     A VMI that asks for no CPU weighs as much as its processors. Its pod's request, a tenth of them (KubeVirt's
     over-commitment), is for scheduling: as a weight beside whatever else this machine does it doubles a boot.
     """
     wanted = get(vmi, "spec", "domain", "resources", "limits", "memory")
-    memory = max(machine.memory_bytes, quantity.to_bytes(wanted) if wanted else 0)
+    most = machine.memory_bytes if wanted else max(machine.memory_bytes, machine.max_memory_bytes)
+    memory = max(most, quantity.to_bytes(wanted) if wanted else 0)
     cpu = get(vmi, "spec", "domain", "resources", "limits", "cpu")
     asked = get(vmi, "spec", "domain", "resources", "requests", "cpu") or cpu
     milli = quantity.to_milli(asked) if asked else machine.cpu.count * 1000

@@ -8,9 +8,15 @@ _HOST_MODELS = ("host-model", "host-passthrough", "")
 
 
 def args(spec: MachineSpec) -> tuple[str, ...]:
-    """`-smp` with the whole topology and `-cpu` with the nearest model that the accelerator has."""
+    """`-smp` with the whole topology, empty sockets included, and `-cpu` with the nearest model that there is.
+
+    Without ACPI the guest could not be told of a new processor.
+    """
     cpu = spec.cpu
-    topology = f"{cpu.count},sockets={cpu.sockets},dies=1,cores={cpu.cores},threads={cpu.threads}"
+    sockets = max(cpu.sockets, cpu.max_sockets) if spec.acpi else cpu.sockets
+    topology = f"{cpu.count},sockets={sockets},dies=1,cores={cpu.cores},threads={cpu.threads}"
+    if sockets > cpu.sockets:
+        topology += f",maxcpus={sockets * cpu.cores * cpu.threads}"
     return ("-smp", topology, "-cpu", model(spec))
 
 

@@ -1,0 +1,74 @@
+"""A running Linux guest gets processors and memory, and sees them."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from ..e2e.product import Product, wait
+from .machines import condition, container_disk, heard, instance, is_shown, machine, stream
+from .pods import apply
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(480)]
+LAB = "localhost/vmpod-examples/lab:1"
+
+
+def said(home: Product, command: str, patience_s: float = 30) -> str:
+    """What a command prints on the guest's console, between two marks that its echo does not hold."""
+    with stream(home, "lab", "console") as console:
+        console.send(f"\necho be''gin; {command}; echo en''d\n".encode())
+        found = heard(console, b"end\r\n", patience_s).decode(errors="replace")
+    return found.rpartition("begin\r\n")[2].partition("end\r\n")[0].strip()
+
+
+def number(home: Product, command: str) -> int:
+    digits = re.findall(r"\d+", said(home, command))
+    return int(digits[0]) if digits else -1
+
+
+def boots(home: Product) -> None:
+    def answers() -> bool:
+        try:
+            return said(home, "uname", 5) == "Linux"
+        except AssertionError:
+            time.sleep(0.5)
+            return False
+
+    wait(answers, "the guest answers", 240)
+
+
+def test_processors_and_memory_arrive_in_the_guest(home: Product) -> None:
+    wanted = machine("lab", container_disk(LAB), memory="256Mi")
+    wanted["spec"]["template"]["spec"]["domain"]["cpu"] = {"sockets": 1}
+    apply(home, wanted)
+    is_shown(home, "lab", "Running")
+    first = instance(home, "lab")
+    boots(home)
+    said(home, "echo online > /sys/devices/system/memory/auto_online_blocks")
+    assert number(home, "nproc") == 1
+    before = number(home, "grep MemTotal /proc/meminfo")
+
+    wanted["spec"]["template"]["spec"]["domain"]["cpu"]["sockets"] = 2
+    wanted["spec"]["template"]["spec"]["domain"]["memory"]["guest"] = "512Mi"
+    apply(home, wanted)
+    wait(lambda: home.value(".status.currentCPUTopology.sockets", "vmi", "lab") == "2", "two sockets", 30, 0.2)
+    wait(lambda: home.value(".status.memory.guestCurrent", "vmi", "lab") == "512Mi", "the guest takes the memory", 60, 0.5)
+    assert home.value(".status.memory.guestAtBoot", "vmi", "lab") == "256Mi"
+    wait(lambda: not condition(home, "vmi", "lab", "HotVCPUChange") and not condition(home, "vmi", "lab", "HotMemoryChange"),
+         "nothing is under way any more", 15, 0.2)  # fmt: skip
+    said(home, "echo 1 > /sys/devices/system/cpu/cpu1/online")
+    assert number(home, "nproc") == 2
+    assert number(home, "grep MemTotal /proc/meminfo") - before > 200 << 10
+    assert instance(home, "lab") == first and not condition(home, "vm", "lab", "RestartRequired")
+
+    home.kill_engine()
+    home.vmpod("engine", "start")
+    is_shown(home, "lab", "Running")
+    assert home.value(".status.memory.guestCurrent", "vmi", "lab") == "512Mi"
+    wanted["spec"]["template"]["spec"]["domain"]["cpu"]["sockets"] = 1
+    apply(home, wanted)
+    wait(lambda: condition(home, "vm", "lab", "RestartRequired").get("message") ==
+         "Reduction of CPU socket count requires a restart", "fewer sockets wait", 15, 0.2)  # fmt: skip
+    home.kubectl("delete", "vm", "lab", "--timeout=60s")
