@@ -11,6 +11,7 @@ from vmpod.base.files import open_plain
 from vmpod.drivers.qemu.qmp import Refused
 from vmpod.drivers.qemu.screen import png_from_ppm
 from vmpod.model import status
+from vmpod.node.machine_freeze import timeout_s
 from vmpod.node.machine_watch import Watch
 from vmpod.node.status.machine import guest_os
 
@@ -60,12 +61,12 @@ async def _soft_reboot(watch: Watch, params: Mapping[str, Any]) -> Answer:
 
 
 async def _freeze(watch: Watch, params: Mapping[str, Any]) -> Answer:
-    await watch.ask("guest-fsfreeze-freeze", 30.0)
+    await watch.freezer.freeze(timeout_s(str(params.get("unfreezeTimeout") or "")))
     return {}
 
 
 async def _unfreeze(watch: Watch, params: Mapping[str, Any]) -> Answer:
-    await watch.ask("guest-fsfreeze-thaw", 30.0)
+    await watch.freezer.thaw()
     return {}
 
 

@@ -18,6 +18,7 @@ from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get
 from vmpod.node import machine_files, machine_growth, machine_links, machine_probes
+from vmpod.node.machine_freeze import Freezer
 from vmpod.node.machine_streams import Seat
 from vmpod.node.status.machine import Guest, Observed, guest_os
 from vmpod.node.translate.machine import boot_memory_bytes
@@ -57,7 +58,8 @@ class Watch:
 
     def __init__(self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note) -> None:
         self.machine = machine
-        self.seen = seen
+        self.freezer = Freezer(machine.folder.parent / "thaw-at", self.ask, self._is_frozen)
+        self.seen = replace(seen, frozen=self.freezer.is_held)
         self.console = Seat(machine.folder / "serial.sock")
         self.screen = Seat(machine.folder / "vnc.sock")
         self.usb = tuple(Seat(machine.folder / f"usbredir{number}.sock") for number in range(_USB_PORTS))
@@ -81,6 +83,10 @@ class Watch:
         self._begin("monitor", self._follow())
         self._begin("agent", self._ask_agent())
         self._begin("growth", self._grow())
+        self._begin("thaw", self.freezer.follow())
+
+    def _is_frozen(self, frozen: bool) -> None:
+        self.observe(frozen=frozen)
 
     def wish(self, vmi: Object) -> None:
         """The instance as it should be now: what can change live is changed."""
@@ -194,7 +200,9 @@ class Watch:
             self.observe(run_state=await qmp.status())
 
     async def _shut_down(self, qmp: Monitor, event: Event) -> None:
-        if event.data.get("guest"):
+        if event.data.get("reason") == "guest-panic":
+            self.observe(panicked=True)
+        elif event.data.get("guest"):
             self.observe(guest_stopped=True)
         if await qmp.status() == "shutdown":
             await self._after_shutdown(qmp)

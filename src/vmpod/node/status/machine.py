@@ -74,6 +74,8 @@ class Observed:
     exit_code: int | None = None
     stop_wished: bool = False
     guest_stopped: bool = False
+    panicked: bool = False
+    frozen: bool = False
     size: Size = Size()
     cpu_trouble: str = ""
     memory_trouble: str = ""
@@ -100,6 +102,8 @@ def phase(vmi: Object, seen: Observed) -> str:
 
 def _is_orderly(seen: Observed) -> bool:
     """QEMU ends with 0 when the guest powers off; one that had to be killed after the wish to stop is no failure."""
+    if seen.panicked:
+        return False
     return seen.exit_code == 0 or seen.guest_stopped or seen.stop_wished
 
 
@@ -118,6 +122,9 @@ def status(
     if fresh["phase"] != old.get("phase"):
         moved = {"phase": fresh["phase"], "phaseTransitionTimestamp": rfc3339(now)}
         fresh["phaseTransitionTimestamps"] = [*(old.get("phaseTransitionTimestamps") or ()), moved]
+    fresh.pop("fsFreezeStatus", None)
+    if seen.frozen:
+        fresh["fsFreezeStatus"] = "frozen"
     if seen.is_up:
         fresh |= _machine(vmi, pod, old, seen) | {"volumeStatus": _volumes(vmi, pod, old, seen, claim)}
     found = _conditions(old.get("conditions") or [], fresh["phase"], seen, emulated, now)
