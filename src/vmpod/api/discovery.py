@@ -64,12 +64,13 @@ UPLOADS: Final = "upload.cdi.kubevirt.io"
 UPLOADS_VERSION: Final = "v1beta1"
 _TOKENS: Final = ("uploadtokenrequests", "uploadtokenrequest", "UploadTokenRequest")
 MACHINE_VERBS: Final = {
-    "virtualmachines": ("expand-spec", "objectgraph", "portforward", "restart", "start", "stop"),
+    "virtualmachines": ("addvolume", "evacuate/cancel", "expand-spec", "migrate", "objectgraph", "portforward",
+                        "removevolume", "restart", "start", "stop"),
     "virtualmachineinstances": (
-        "backup", "console", "filesystemlist", "freeze", "guestosinfo", "objectgraph", "pause", "portforward",
-        "redefine-checkpoint", "reset", "sev/fetchcertchain", "sev/injectlaunchsecret", "sev/querylaunchmeasurement",
-        "sev/setupsession", "softreboot", "unfreeze", "unpause", "usbredir", "userlist", "vnc", "vnc/screenshot",
-        "vsock",
+        "addvolume", "backup", "console", "evacuate/cancel", "filesystemlist", "freeze", "guestosinfo", "objectgraph",
+        "pause", "portforward", "redefine-checkpoint", "removevolume", "reset", "sev/fetchcertchain",
+        "sev/injectlaunchsecret", "sev/querylaunchmeasurement", "sev/setupsession", "softreboot", "unfreeze",
+        "unpause", "usbredir", "userlist", "vnc", "vnc/screenshot", "vsock",
     ),
 }  # fmt: skip
 ROOT_VERBS: Final = ("dump-cluster-profiler", "guestfs", "healthz", "start-cluster-profiler", "stop-cluster-profiler",

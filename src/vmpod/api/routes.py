@@ -15,6 +15,7 @@ from vmpod.api import discovery, openapi
 from vmpod.api.call import Backend, Call
 from vmpod.api.sockets import Tunnel
 from vmpod.api.subresources import (
+    evictions,
     expansion,
     machines,
     namespaces,
@@ -81,7 +82,7 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     # some kinds
     ("PUT", "namespaces/NAME/finalize", namespaces.finalize),
     ("POST", "pods/NAME/binding", pods.bind),
-    ("POST", "pods/NAME/eviction", pods.evict),
+    ("POST", "pods/NAME/eviction", evictions.evict),
     ("GET", "pods/NAME/log", pods.log),
     ("GET", "pods/NAME/exec", pods.execute),
     ("POST", "pods/NAME/exec", pods.execute),
@@ -121,6 +122,9 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("PUT", "expand-vm-spec.subresources.kubevirt.io", expansion.expand_sent),
     ("PUT", f"{_VMI}/addvolume", volumes.add_to_vmi),
     ("PUT", f"{_VMI}/removevolume", volumes.remove_from_vmi),
+    ("PUT", f"{_VM}/migrate", evictions.migrate),
+    ("PUT", f"{_VM}/evacuate/cancel", evictions.cancel),
+    ("PUT", f"{_VMI}/evacuate/cancel", evictions.cancel),
     ("PUT", f"{_VMI}/pause", machines.pause),
     ("PUT", f"{_VMI}/unpause", machines.unpause),
     ("PUT", f"{_VMI}/softreboot", machines.softreboot),

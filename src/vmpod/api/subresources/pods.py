@@ -1,4 +1,4 @@
-"""Pods: binding, eviction, log, exec, attach, portforward."""
+"""Pods: binding, log, exec, attach, portforward."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any, Final
 import orjson
 from multidict import MultiMapping
 
-from vmpod.api import body, deletion, sockets
+from vmpod.api import body, sockets
 from vmpod.api.call import Call
 from vmpod.api.portforward import PROTOCOL, Forwarder
 from vmpod.api.representation import body_response
 from vmpod.api.sockets import Tunnel
 from vmpod.api.streams import STDOUT, Duplex, StreamRef
-from vmpod.api.verbs.delete import remove
 from vmpod.api.verbs.update import prepare_as_is, rewrite
 from vmpod.base import clock
 from vmpod.client.inprocess import Response
@@ -52,14 +51,6 @@ def _with_node(call: Call, pod: Object, node: str) -> Object:
         held, "PodScheduled", "True", "", "", call.backend.now()
     )
     return pod
-
-
-async def evict(call: Call) -> Response:
-    """POST …/eviction: delete the pod; there are no disruption budgets to ask."""
-    sent = body.read_object(call)
-    options = deletion.read_options(sent.get("deleteOptions") or {}, call.request.query)
-    await remove(call, options)
-    return body_response(call, status.success(), 201)
 
 
 async def log(call: Call) -> Response:

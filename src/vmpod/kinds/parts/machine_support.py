@@ -102,7 +102,7 @@ _MACHINE: Tree = {
     "hostname": ACTED, "subdomain": ACTED,
     "startStrategy": ACTED,
     "terminationGracePeriodSeconds": ACTED,
-    "evictionStrategy": frozenset({"None", ""}),
+    "evictionStrategy": ACTED,
     "dnsPolicy": frozenset({"ClusterFirst", ""}),
     "schedulerName": frozenset({"default-scheduler", ""}),
     "readinessProbe": _PROBE,

@@ -256,7 +256,7 @@ def _conditions(old: list[Object], phase: str, seen: Observed, emulated: str, no
         gone = ("AgentConnected", "Paused", "Synchronized", "SoftwareEmulation")
         return [one for one in result if one.get("type") not in gone]
     if seen.is_up:
-        text = ("NotMigratable", "there is one node only")
+        text = ("NotMigratable", "vmpod does not move running machines yet")
         result = conditions.set_condition(result, "LiveMigratable", False, *text, now)
     result = _emulation(result, seen, emulated, now)
     result = _paused(result, seen, now)
