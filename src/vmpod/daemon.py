@@ -249,6 +249,7 @@ async def _connect(home: Home, trials: Trials, parts: AsyncExitStack) -> Podman:
 def _import_the_rest() -> None:
     import vmpod.controllers.all
     import vmpod.node.claims
+    import vmpod.node.snapshots
     import vmpod.node.streams
     import vmpod.node.volumes  # noqa: F401
 
@@ -278,6 +279,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     from vmpod.node.containerdisks import ContainerDisks
     from vmpod.node.machines import Machines
     from vmpod.node.network import ServiceMap
+    from vmpod.node.snapshots import Snapshots
     from vmpod.node.streams import NodeStreams
     from vmpod.node.volumes import Volumes
     from vmpod.reconcile.actions import Note
@@ -312,6 +314,10 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     parts.push_async_callback(agent.stop)
     await machines.start()
     parts.push_async_callback(machines.stop)
+    snapshots = Snapshots(client, cache, paths, volumes, machines, disks.bases,
+                          Recorder(client, "snapshot-controller", home.node))  # fmt: skip
+    await snapshots.start()
+    parts.push_async_callback(snapshots.stop)
     streams.node = NodeStreams(agent, machines, claims, paths, served_port=port)
 
 

@@ -27,6 +27,8 @@ from vmpod.controllers import (
     virtualmachineinstance,
     virtualmachineinstancereplicaset,
     virtualmachinepool,
+    virtualmachinerestore,
+    virtualmachinesnapshot,
 )
 from vmpod.controllers.config import ControllerConfig
 from vmpod.reconcile.events import Recorder
@@ -36,6 +38,7 @@ CONTROLLERS: tuple[ModuleType, ...] = (
     datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, events, garbage, namespace, replicaset,
     scheduler, served, service, virtualmachine, virtualmachineinstance,
     virtualmachineinstancereplicaset, virtualmachinepool,
+    virtualmachinerestore, virtualmachinesnapshot,
 )
 # Told about the home: their `gather` takes the configuration too.
 _CONFIGURED = (namespace, scheduler, served, service)
@@ -45,6 +48,7 @@ _ONE_AT_A_TIME = (scheduler, service)
 _COMPONENTS = {
     datavolume: "datavolume-import-controller", scheduler: "default-scheduler", service: "service-controller",
     virtualmachine: "virtualmachine-controller", virtualmachineinstance: "virtualmachine-controller",
+    virtualmachinerestore: "restore-controller", virtualmachinesnapshot: "snapshot-controller",
 }
 
 RecorderFactory = Callable[[str], Recorder]

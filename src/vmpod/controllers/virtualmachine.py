@@ -156,6 +156,8 @@ def _start(seen: Seen) -> Plan:
     if (refusal := _refusal(seen)) is not None:
         again_in = RETRY_S if refusal == seen.types.refusal else None
         return Plan((), again_in, (Note("Warning", *refusal, seen.vm),) if _is_news(seen, refusal) else ())
+    if any(get(seen.vm, "status", one) for one in ("snapshotInProgress", "restoreInProgress")):
+        return Plan()  # its disks are being exchanged; the end of that changes this object
     if (left := runstrategy.left_s(seen.vm, seen.now)) > 0:
         return Plan(again_in=left)
     if not all(found is not None and is_volume_ready(found) for found in seen.volumes.values()):

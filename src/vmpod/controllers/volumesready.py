@@ -24,7 +24,7 @@ def blocked(
     for claim, found in claims.items():
         if found is None:
             return "FailedPvcNotFound", f"PVC {where}/{claim} does not exist, waiting for it to appear"
-        if _is_being_filled(found):
+        if is_being_filled(found):
             return "NotAllDVsReady", f"PVC {where}/{claim} is being filled"
     return None
 
@@ -48,7 +48,7 @@ def _volume_phase(volume: Object) -> str:
     return f"{phase}: {ready['message']}" if ready.get("message") else phase
 
 
-def _is_being_filled(claim: Object) -> bool:
+def is_being_filled(claim: Object) -> bool:
     """Whether an import or upload into the claim was asked for and has not succeeded."""
     notes = annotations_of(claim)
     asked = "cdi.kubevirt.io/storage.import.source" in notes or "cdi.kubevirt.io/storage.upload.target" in notes

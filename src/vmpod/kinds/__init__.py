@@ -34,6 +34,9 @@ from vmpod.kinds.virtualmachineinstancereplicaset import VIRTUALMACHINEINSTANCER
 from vmpod.kinds.virtualmachineinstancetype import VIRTUALMACHINEINSTANCETYPE
 from vmpod.kinds.virtualmachinepool import VIRTUALMACHINEPOOL
 from vmpod.kinds.virtualmachinepreference import VIRTUALMACHINEPREFERENCE
+from vmpod.kinds.virtualmachinerestore import VIRTUALMACHINERESTORE
+from vmpod.kinds.virtualmachinesnapshot import VIRTUALMACHINESNAPSHOT
+from vmpod.kinds.virtualmachinesnapshotcontent import VIRTUALMACHINESNAPSHOTCONTENT
 from vmpod.model.meta import Object
 
 KINDS: tuple[Kind, ...] = (
@@ -63,6 +66,9 @@ KINDS: tuple[Kind, ...] = (
     VIRTUALMACHINECLUSTERINSTANCETYPE,
     VIRTUALMACHINEPREFERENCE,
     VIRTUALMACHINECLUSTERPREFERENCE,
+    VIRTUALMACHINESNAPSHOT,
+    VIRTUALMACHINESNAPSHOTCONTENT,
+    VIRTUALMACHINERESTORE,
     DATAVOLUME,
     KUBEVIRT,
     CDI,
@@ -123,6 +129,9 @@ __all__ = [
     "VIRTUALMACHINEINSTANCETYPE",
     "VIRTUALMACHINEPOOL",
     "VIRTUALMACHINEPREFERENCE",
+    "VIRTUALMACHINERESTORE",
+    "VIRTUALMACHINESNAPSHOT",
+    "VIRTUALMACHINESNAPSHOTCONTENT",
     "Kind",
     "find",
     "for_kind",

@@ -16,7 +16,7 @@ from vmpod.base.paths import Paths
 from vmpod.base.tasks import Tasks
 from vmpod.client.cache import Cache
 from vmpod.client.client import Client
-from vmpod.drivers.disks import overlay
+from vmpod.drivers.disks import formats, overlay
 from vmpod.drivers.disks.fetch import Access
 from vmpod.drivers.disks.importer import no_room
 from vmpod.kinds import (
@@ -27,15 +27,17 @@ from vmpod.kinds import (
     SECRET,
     STORAGECLASS,
     VIRTUALMACHINEINSTANCE,
+    VIRTUALMACHINESNAPSHOTCONTENT,
 )
 from vmpod.kinds.kind import Kind
 from vmpod.kinds.parts.hotplug import hotpluggable, source_name
 from vmpod.model import meta, quantity
 from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
 from vmpod.model.status import ApiError, unavailable
-from vmpod.node import claimdisk, imports
+from vmpod.node import claimdisk, imports, layers
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.translate import claim as claims
+from vmpod.node.translate import snapshot
 from vmpod.node.translate.claim import CancelImport, ClaimPlan, MakeVolume, OfferUpload, RemoveVolume, Seen, StartImport
 from vmpod.node.uploads import Upload
 from vmpod.reconcile import apply as shell
@@ -66,7 +68,7 @@ class Claims:
         watches = (
             own(PERSISTENTVOLUMECLAIM),
             Watch(POD, _claims_of),
-            Watch(VIRTUALMACHINEINSTANCE, _plugged_claims_of),
+            Watch(VIRTUALMACHINEINSTANCE, plugged_claims_of),
             Watch(PERSISTENTVOLUME, lambda volume: [_claim_key(volume)]),
         )
         self.loop: Loop[Seen, ClaimPlan] = Loop(
@@ -100,7 +102,7 @@ class Claims:
         users = tuple(name(pod) for pod in cache.list(POD, key[0])
                       if key in _claims_of(pod) and get(pod, "status", "phase") not in _ENDED)  # fmt: skip
         users += tuple(name(vmi) for vmi in cache.list(VIRTUALMACHINEINSTANCE, key[0])
-                       if key in _plugged_claims_of(vmi))  # fmt: skip
+                       if key in plugged_claims_of(vmi))  # fmt: skip
         return Seen(claim, cache.get(PERSISTENTVOLUME, "", named), tuple(cache.list(STORAGECLASS)), users,
                     uid(claim) in self._importing, self._node)  # fmt: skip
 
@@ -179,15 +181,23 @@ class Claims:
         if meta.annotations(claim).get(claims.SOURCE) == "none":
             await claimdisk.make(self._paths, folder, claims.size_bytes(claim))
             return
+        if meta.annotations(claim).get(claims.SOURCE) == "snapshot":
+            await self._fill_from_snapshot(claim, folder)
+            return
         await self._lay(claim, folder, await self._base(claim))
 
     async def _lay(self, claim: Object, folder: Path, base: Path) -> None:
-        virtual, room = await overlay.virtual_bytes(base), claims.size_bytes(claim)
-        if room and virtual > room:
-            why = f"its virtual size {virtual} is larger than the claim's {room} bytes"
-            fix = f"set resources.requests.storage to {quantity.format_bytes(virtual)} or more"
-            raise Problem(f"import into the claim {name(claim)}", why, fix, "TooSmall")
+        room = _room(claim, await overlay.virtual_bytes(base))
         await claimdisk.make(self._paths, folder, room, base)
+
+    async def _fill_from_snapshot(self, claim: Object, folder: Path) -> None:
+        """Lay the claim's disk on a layer that a snapshot of its own namespace holds. Raises Problem."""
+        contents = self._cache.list(VIRTUALMACHINESNAPSHOTCONTENT, namespace(claim))
+        layer = snapshot.source_layer(contents, meta.annotations(claim).get(claims.ENDPOINT, ""))
+        beneath = layers.chain(self._paths, layers.word(layer))[0]
+        is_raw = beneath.format == "raw"
+        virtual = formats.size_of(beneath.path) if is_raw else await overlay.virtual_bytes(beneath.path)
+        await claimdisk.make_on_layer(self._paths, folder, _room(claim, virtual), layer)
 
     async def _base(self, claim: Object) -> Path:
         said = meta.annotations(claim)
@@ -339,7 +349,7 @@ class Claims:
         return None
 
 
-def _plugged_claims_of(vmi: Object) -> list[Key]:
+def plugged_claims_of(vmi: Object) -> list[Key]:
     """The claims that a machine has or had plugged in: its launcher may have been made without them."""
     if get(vmi, "status", "phase") in _ENDED:
         return []
@@ -347,6 +357,16 @@ def _plugged_claims_of(vmi: Object) -> list[Key]:
     held = [get(row, "persistentVolumeClaimInfo", "claimName") for row in rows if "hotplugVolume" in row]
     wanted = [source_name(one) for one in hotpluggable(vmi.get("spec") or {}).values()]
     return [(namespace(vmi), str(one)) for one in {*held, *wanted} if one]
+
+
+def _room(claim: Object, virtual: int) -> int:
+    """The size of the claim's disk. Raises Problem when the image does not fit in."""
+    room = claims.size_bytes(claim)
+    if room and virtual > room:
+        why = f"its virtual size {virtual} is larger than the claim's {room} bytes"
+        fix = f"set resources.requests.storage to {quantity.format_bytes(virtual)} or more"
+        raise Problem(f"import into the claim {name(claim)}", why, fix, "TooSmall")
+    return room
 
 
 def _claims_of(pod: Object) -> list[Key]:

@@ -439,10 +439,15 @@ class Machines:
         vmi = self._cache.get(VIRTUALMACHINEINSTANCE, ref.namespace, ref.name)
         if vmi is None:
             raise status.not_found("virtualmachineinstances.kubevirt.io", ref.name)
-        for watch in self._watches.values():
-            if watch.machine.uid == uid(vmi) and watch.seen.is_up:
-                return watch
-        raise status.bad_request(_NOT_RUNNING)
+        watch = self.up(vmi)
+        if watch is None:
+            raise status.bad_request(_NOT_RUNNING)
+        return watch
+
+    def up(self, vmi: Object) -> Watch | None:
+        """The machine of an instance while its QEMU answers."""
+        found = (one for one in self._watches.values() if one.machine.uid == uid(vmi) and one.seen.is_up)
+        return next(found, None)
 
 
 def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:

@@ -46,6 +46,7 @@ class Volumes:
         self._paths = paths
         self._disks = disks
         self.warnings: dict[str, str] = {}  # pod uid → what to tell about its images
+        self.freezing: set[str] = set()  # volumes whose disk is being exchanged: nobody may begin to use them
 
     async def prepare(self, pod: Object) -> dict[str, PreparedVolume]:
         """All volumes of a pod, by name; each may be `pending`. Repeating it changes only what changed.
@@ -180,6 +181,9 @@ class Volumes:
         folder = self._bound(claim, pod)
         if isinstance(folder, str):
             return PreparedVolume(self._paths.volumes, pending=folder)
+        if folder.name in self.freezing:
+            why = f"a snapshot of the disk on the claim {claim} is being taken"
+            return PreparedVolume(self._paths.volumes, pending=why)
         if user := self._other_user(claim, pod):
             why = f"the disk on the claim {claim} is in use by the machine {user}"
             return PreparedVolume(self._paths.volumes, pending=why)

@@ -89,9 +89,12 @@ class Monitor:
 
         Raises Refused when QEMU declines, Gone when it ends meanwhile.
         """
-        given = {key.replace("_", "-"): value for key, value in arguments.items() if value is not None}
+        return await self._run(command, {key.replace("_", "-"): value for key, value in arguments.items()
+                                         if value is not None})  # fmt: skip
+
+    async def _run(self, command: str, given: Mapping[str, Any]) -> Any:
         try:
-            return await asyncio.wait_for(self._client.execute(command, given or None), _EXECUTE_TIMEOUT_S)
+            return await asyncio.wait_for(self._client.execute(command, dict(given) or None), _EXECUTE_TIMEOUT_S)
         except ExecuteError as error:
             raise Refused(f"run {command}", str(error), error.error_class) from None
         except (ExecInterruptedError, StateError, QMPError, EOFError, OSError) as error:
@@ -164,6 +167,14 @@ class Monitor:
 
     async def block_devices(self) -> list[dict[str, Any]]:
         return list(await self.execute("query-block"))
+
+    async def block_nodes(self) -> set[str]:
+        """The names of all block nodes, used by a device or not."""
+        return {str(one["node-name"]) for one in await self.execute("query-named-block-nodes", flat=True)}
+
+    async def add_block_node(self, options: Mapping[str, Any]) -> None:
+        """Make a block node (BlockdevOptions); a None in them is null, as in `backing`. Raises Refused, Gone."""
+        await self._run("blockdev-add", options)
 
     async def add_fd(self, fd: int, *, note: str = "", to: str = "") -> str:
         """Give QEMU an open file; the path `/dev/fdset/N` by which its commands then name it.

@@ -1,0 +1,80 @@
+"""What a restore makes of a snapshot's content: claims filled from its layers, and the machine's spec. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+
+from vmpod.controllers.datavolumeclaim import OWNED_BY
+from vmpod.model.meta import Object, get, labels, name, namespace, owner_reference, uid
+from vmpod.model.meta import annotations as annotations_of
+
+_RESTORE = "restore.kubevirt.io/"
+LAST, RESTORE_NAME = f"{_RESTORE}lastRestoreUID", f"{_RESTORE}name"
+_IMPORT = "cdi.kubevirt.io/storage.import."
+_NOT_KEPT = ("pv.kubernetes.io", "volume.beta.kubernetes.io", "cdi.kubevirt.io", "volume.kubernetes.io",
+             "k8s.io/CloneRequest", "k8s.io/CloneOf", "vmpod.io/")  # fmt: skip
+
+
+def claim_name(restore: Object, volume: str) -> str:
+    return f"restore-{uid(restore)}-{volume}"
+
+
+def mark(restore: Object) -> str:
+    return f"{name(restore)}-{uid(restore)}"
+
+
+def restored_claim(restore: Object, vm: Object | None, content: Object | None, backup: Object) -> Object:
+    """The claim for one volume. What it is filled from is named as a VolumeSnapshot, as upstream's is."""
+    source, machine = backup["persistentVolumeClaim"], get(content, "spec", "source", "virtualMachine")
+    claim, snapshot = claim_name(restore, backup["volumeName"]), backup["volumeSnapshotName"]
+    kept = {key: text for key, text in annotations_of(source).items() if not key.startswith(_NOT_KEPT)}
+    marks = {LAST: mark(restore), RESTORE_NAME: name(restore), f"{_IMPORT}source": "snapshot",
+             f"{_IMPORT}endpoint": snapshot}  # fmt: skip
+    origins = {f"{_RESTORE}source-vm-name": name(machine), f"{_RESTORE}source-vm-namespace": namespace(machine)}
+    meta: Object = {"name": claim, "namespace": namespace(restore), "annotations": kept | marks,
+                    "labels": dict(labels(source)) | origins}  # fmt: skip
+    if template_of(machine, backup["volumeName"]) is not None:
+        meta["annotations"][OWNED_BY] = f"{namespace(restore)}/{claim}"
+    elif vm is not None and get(restore, "spec", "volumeOwnershipPolicy") != "None":
+        meta["ownerReferences"] = [owner_reference(vm)]
+    spec = {key: deepcopy(source["spec"][key]) for key in ("accessModes", "resources", "storageClassName", "volumeMode")
+            if key in source["spec"]}  # fmt: skip
+    origin = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot}
+    spec |= {"dataSource": origin, "dataSourceRef": dict(origin)}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+
+
+def template_of(machine: Object, volume: str) -> Object | None:
+    """The DataVolume template that a volume of the machine is made from."""
+    volumes = get(machine, "spec", "template", "spec", "volumes", default=())
+    wanted = next((get(one, "dataVolume", "name") for one in volumes if one["name"] == volume), None)
+    templates = get(machine, "spec", "dataVolumeTemplates", default=())
+    return next((one for one in templates if wanted and name(one) == wanted), None)
+
+
+def restored_spec(machine: Object, claims: Mapping[str, str]) -> Object:
+    """The machine's spec at the snapshot, its volumes replaced by the restored ones (volume → claim)."""
+    spec: Object = deepcopy(machine["spec"])
+    for volume in get(spec, "template", "spec", "volumes", default=()):
+        claim = claims.get(volume["name"])
+        if claim is None:
+            continue
+        template = template_of({"spec": spec}, volume["name"])
+        if template is not None:
+            template["metadata"]["name"] = volume["dataVolume"]["name"] = claim
+        else:
+            volume.pop("dataVolume", None)
+            volume["persistentVolumeClaim"] = {**volume.get("persistentVolumeClaim", {}), "claimName": claim}
+    return spec
+
+
+def restores(restore: Object, content: Object | None) -> list[Object]:
+    """Status.restores: which claim each volume of the snapshot becomes."""
+    machine, found = get(content, "spec", "source", "virtualMachine"), []
+    for backup in get(content, "spec", "volumeBackups", default=()):
+        volume, claim = backup["volumeName"], claim_name(restore, backup["volumeName"])
+        templated = {"dataVolumeName": claim} if template_of(machine, volume) is not None else {}
+        found.append({"volumeName": volume, "persistentVolumeClaim": claim,
+                      "volumeSnapshotName": backup["volumeSnapshotName"], **templated})  # fmt: skip
+    return found

@@ -1,0 +1,223 @@
+"""The loop of VirtualMachineSnapshotContents: freezes the disks of all volumes of one machine.
+
+A machine that does not run: each disk becomes a layer. One that runs: QEMU is handed the new disks and goes over to all
+of them in one transaction, with the guest's file systems frozen by its agent meanwhile where it has one. Every step may
+be repeated: an engine that is killed in between leaves it to the next one to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from vmpod.base import log
+from vmpod.base.clock import SystemClock
+from vmpod.base.errors import Problem
+from vmpod.base.paths import Paths
+from vmpod.base.tasks import Tasks
+from vmpod.client.cache import Cache
+from vmpod.client.client import Client
+from vmpod.kinds import (
+    PERSISTENTVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    VIRTUALMACHINEINSTANCE,
+    VIRTUALMACHINESNAPSHOTCONTENT,
+)
+from vmpod.kinds.virtualmachinesnapshotcontent import PROTECTION
+from vmpod.model.meta import Object, get, name, namespace, uid
+from vmpod.node import claimdisk, diskswitch, layers
+from vmpod.node.bases import Bases
+from vmpod.node.claims import plugged_claims_of
+from vmpod.node.diskswitch import Switch
+from vmpod.node.machine_watch import Watch as MachineWatch
+from vmpod.node.machines import Machines
+from vmpod.node.translate import claim as claims
+from vmpod.node.translate import snapshot
+from vmpod.node.translate.snapshot import ContentPlan, Disk, LetGo, Seen, Take
+from vmpod.node.volumes import Volumes
+from vmpod.reconcile import apply as shell
+from vmpod.reconcile.actions import Note, Patch
+from vmpod.reconcile.events import Recorder
+from vmpod.reconcile.loop import Key, Loop, Watch, Written, key_of, own
+
+KIND = VIRTUALMACHINESNAPSHOTCONTENT
+_FREEZE_S = 30.0
+_LOOK_S = 0.5
+_log = log.get("snapshots")
+
+
+class Snapshots:
+    """Takes snapshots, and gives their layers up when they are deleted."""
+
+    def __init__(
+        self, client: Client, cache: Cache, paths: Paths, volumes: Volumes, machines: Machines, bases: Bases,
+        recorder: Recorder,
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._cache = cache
+        self._paths = paths
+        self._volumes = volumes
+        self._machines = machines
+        self._bases = bases
+        self._recorder = recorder
+        self._clock = SystemClock()
+        self._tasks = Tasks()
+        watches = (own(KIND), Watch(VIRTUALMACHINEINSTANCE, found=_of_machine))
+        self._loop: Loop[Seen, ContentPlan] = Loop(
+            "snapshots", KIND, watches, self._gather, snapshot.plan, None, self._apply, cache, client, recorder,
+            self._clock,
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        """Begin; guests that an earlier engine left frozen are thawed as soon as they answer."""
+        for mark in self._paths.pods.glob("*/frozen"):
+            self._tasks.start(self._thaw_left(mark), f"thaw {mark.parent.name}")
+        self._loop.start()
+
+    async def stop(self) -> None:
+        await self._loop.stop()
+        await self._tasks.stop()
+
+    def _gather(self, key: Key, cache: Cache, now: datetime) -> Seen | None:
+        content = cache.get(KIND, *key)
+        if content is None:
+            return None
+        vmi = self._machine(content)
+        launcher = next((name(pod) for pod in cache.owned(POD, uid(vmi)) if _is_active(pod)), "") if vmi else ""
+        disks = tuple(self._disk(key[0], one) for one in snapshot.backups(content))
+        return Seen(content, disks, launcher, vmi is not None and self._up(vmi) is not None, now)
+
+    def _machine(self, content: Object) -> Object | None:
+        source = get(content, "spec", "source", "virtualMachine", "metadata", "name", default="")
+        return self._cache.get(VIRTUALMACHINEINSTANCE, namespace(content), str(source))
+
+    def _up(self, vmi: Object) -> MachineWatch | None:
+        moves = get(vmi, "status", "migrationState", default={})
+        is_moving = bool(moves) and not (moves.get("completed") or moves.get("failed"))
+        return None if is_moving or get(vmi, "status", "phase") != "Running" else self._machines.up(vmi)
+
+    def _disk(self, where: str, backup: Object) -> Disk:
+        wanted = str(get(backup, "persistentVolumeClaim", "metadata", "name", default=""))
+        claim = self._cache.get(PERSISTENTVOLUMECLAIM, where, wanted)
+        bound = self._cache.get(PERSISTENTVOLUME, "", get(claim, "spec", "volumeName") or "")
+        if claim is None or bound is None or not claims.is_bound_to(bound, claim):
+            return Disk(backup["volumeName"], wanted, 0, None, (), False)
+        users = tuple(name(pod) for pod in self._cache.list(POD, where) if _is_active(pod) and _uses(pod, wanted))
+        busy = name(bound) in self._volumes.freezing
+        plugged = next((name(vmi) for vmi in self._cache.list(VIRTUALMACHINEINSTANCE, where)
+                        if (where, wanted) in plugged_claims_of(vmi)), "")  # fmt: skip
+        return Disk(backup["volumeName"], wanted, claims.size_bytes(claim), bound, users, busy, plugged)
+
+    async def _apply(self, action: Any) -> Written | None:
+        match action:
+            case Take(seen):
+                return await self._take(seen)
+            case LetGo(content):
+                return await self._let_go(content)
+            case _:
+                return await shell.apply(self._client, action)
+
+    async def _take(self, seen: Seen) -> Written | None:
+        """Whoever begins to use a disk after this look finds it being frozen, and waits."""
+        names = {name(disk.bound) for disk in seen.disks if disk.bound is not None}
+        self._volumes.freezing |= names
+        try:
+            moment = await self._freeze(seen)
+        except (Problem, OSError) as problem:
+            why = problem.why if isinstance(problem, Problem) else str(problem)
+            await self._recorder.record(Note("Warning", "VolumeSnapshotFailed", str(problem), seen.content))
+            told = snapshot.failure(seen, why)
+            return await shell.apply(self._client, told[0]) if told else None
+        finally:
+            self._volumes.freezing -= names
+        return await shell.apply(self._client, snapshot.success(seen.content, moment))
+
+    async def _freeze(self, seen: Seen) -> datetime:
+        """When the disks were frozen. What is recorded holds the same data before and after QEMU's change."""
+        switches = []
+        for disk in seen.disks:
+            layer, folder = snapshot.layer_of(seen.content, disk.volume), self._folder(disk)
+            layers.hold(self._paths, layer)
+            head = await claimdisk.freeze(self._paths, folder, disk.size_bytes, layer)
+            if disk.users:
+                switches.append(Switch(disk.volume, layer, head))
+        moment = await self._go_over(seen, switches) if switches else self._clock.now()
+        for disk in seen.disks:
+            claimdisk.forget_old(self._paths, self._folder(disk))
+        return moment
+
+    def _folder(self, disk: Disk) -> Path:
+        return self._paths.volume(name(disk.bound or {}))
+
+    async def _go_over(self, seen: Seen, switches: list[Switch]) -> datetime:
+        vmi = self._machine(seen.content)
+        watch = self._up(vmi) if vmi is not None else None
+        if watch is None:
+            raise Problem("take a snapshot", "the machine is starting or stopping", reason="Gone")
+        actions = await diskswitch.ready(watch.qmp, switches)
+        if not actions:
+            return self._clock.now()
+        mark = self._paths.pod(watch.machine.pod_uid) / "frozen"
+        if mark.exists():
+            raise Problem("take a snapshot", "the guest was not thawed yet after an earlier attempt", reason="Frozen")
+        try:
+            await self._quiesce(watch, mark)
+            await diskswitch.go_over(watch.qmp, actions)
+            return self._clock.now()
+        finally:
+            if mark.exists():
+                self._tasks.start(self._thaw(watch, mark), f"thaw {watch.machine.name}")
+
+    async def _quiesce(self, watch: MachineWatch, mark: Path) -> None:
+        """Marked first: should this engine die now, the next one knows whom to thaw."""
+        if watch.seen.guest.connected and not watch.seen.is_paused:
+            mark.touch()
+            await watch.ask("guest-fsfreeze-freeze", _FREEZE_S)
+
+    async def _thaw(self, watch: MachineWatch, mark: Path) -> None:
+        """A guest that does not obey is asked again until it does or is gone."""
+        while mark.exists():
+            try:
+                await watch.ask("guest-fsfreeze-thaw", _FREEZE_S)
+                mark.unlink(missing_ok=True)
+            except Problem as problem:
+                _log.debug("thaw %s: %s", watch.machine.name, problem)
+                if problem.reason == "Refused":  # it froze nothing, or knows no freezing
+                    mark.unlink(missing_ok=True)
+                else:
+                    await asyncio.sleep(_LOOK_S)
+
+    async def _thaw_left(self, mark: Path) -> None:
+        """Until the machine answers, or is gone and its folder with it."""
+        while mark.exists():
+            for pod in self._cache.list(POD):
+                if uid(pod) == mark.parent.name and (vmi := self._machines.vmi(pod)) and (up := self._machines.up(vmi)):
+                    await self._thaw(up, mark)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _let_go(self, content: Object) -> Written | None:
+        for layer in snapshot.layers_of(content):
+            layers.let_go(self._paths, layer)
+        await self._bases.sweep()
+        kept = [one for one in get(content, "metadata", "finalizers", default=[]) if one != PROTECTION]
+        meta = {"finalizers": kept or None, "resourceVersion": content["metadata"]["resourceVersion"]}
+        return await shell.apply(self._client, Patch(KIND, namespace(content), name(content), {"metadata": meta}))
+
+
+def _of_machine(vmi: Object, cache: Cache) -> Iterable[Key]:
+    """The contents of a machine that wait to be taken."""
+    return [key_of(one) for one in cache.list(KIND, namespace(vmi)) if not get(one, "status", "creationTime")
+            and get(one, "spec", "source", "virtualMachine", "metadata", "name") == name(vmi)]  # fmt: skip
+
+
+def _is_active(pod: Object) -> bool:
+    return get(pod, "status", "phase") not in ("Succeeded", "Failed")
+
+
+def _uses(pod: Object, claim: str) -> bool:
+    return any(get(one, "persistentVolumeClaim", "claimName") == claim
+               for one in get(pod, "spec", "volumes", default=()))  # fmt: skip

@@ -1,0 +1,218 @@
+"""VirtualMachineSnapshot and VirtualMachineRestore: locks, contents, deadlines, and the machine as it was."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from vmpod.base.clock import rfc3339
+from vmpod.controllers import virtualmachinerestore, virtualmachinesnapshot
+from vmpod.controllers.restored import restored_spec
+from vmpod.kinds import (
+    PERSISTENTVOLUMECLAIM,
+    VIRTUALMACHINE,
+    VIRTUALMACHINEINSTANCE,
+    VIRTUALMACHINERESTORE,
+    VIRTUALMACHINESNAPSHOT,
+    VIRTUALMACHINESNAPSHOTCONTENT,
+)
+from vmpod.model import conditions
+from vmpod.model.meta import Object, get, name
+from vmpod.testing.objects import instance, machine
+from vmpod.testing.world import World
+
+KEY = ("default", "orders")
+CONTROLLERS: dict[ModuleType, dict[str, Any]] = {virtualmachinesnapshot: {}, virtualmachinerestore: {}}
+PHASE = "cdi.kubevirt.io/storage.pod.phase"
+
+
+class Node:
+    """The node's part: contents are taken unless it is `stuck`, claims are filled, deleted contents let go."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.stuck = False
+
+    def __call__(self) -> None:
+        for content in self.world.list(VIRTUALMACHINESNAPSHOTCONTENT):
+            if get(content, "metadata", "deletionTimestamp"):
+                self._update(VIRTUALMACHINESNAPSHOTCONTENT, content, {"metadata": {"finalizers": None}})
+            elif not self.stuck and not get(content, "status", "creationTime"):
+                taken = {"readyToUse": True, "creationTime": rfc3339(self.world.now)}
+                self._update(VIRTUALMACHINESNAPSHOTCONTENT, content, {"status": taken}, "status")
+        for claim in self.world.list(PERSISTENTVOLUMECLAIM):
+            if get(claim, "status", "phase") != "Bound":
+                self._update(PERSISTENTVOLUMECLAIM, claim, {"metadata": {"annotations": {PHASE: "Succeeded"}}})
+                self._update(PERSISTENTVOLUMECLAIM, claim, {"status": {"phase": "Bound"}}, "status")
+
+    def _update(self, kind: Any, obj: Object, patch: Object, subresource: str = "") -> None:
+        self.world.update(kind, "default", name(obj), patch, subresource)
+
+
+def new_world(*, deadline: str = "5m") -> tuple[World, Node]:
+    """A stopped machine with a claim, a snapshot of it asked for."""
+    world = World()
+    vm = machine(volumes=({"name": "d", "persistentVolumeClaim": {"claimName": "data"}},
+                          {"name": "root", "containerDisk": {"image": "x"}}), runStrategy="Halted")  # fmt: skip
+    disks = [{"name": "d", "disk": {}}, {"name": "root", "disk": {}}]
+    vm["spec"]["template"]["spec"]["domain"]["devices"]["disks"] = disks
+    world.put(VIRTUALMACHINE, vm)
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    world.put(PERSISTENTVOLUMECLAIM, {"metadata": {"name": "data", "namespace": "default"}, "spec": spec},
+              {"phase": "Bound"})  # fmt: skip
+    source = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": "orders"}
+    world.put(VIRTUALMACHINESNAPSHOT, {"metadata": {"name": "s", "namespace": "default"},
+                                       "spec": {"source": source, "failureDeadline": deadline}})  # fmt: skip
+    return world, Node(world)
+
+
+def put_restore(world: World, target: str = "orders", **spec: Any) -> None:
+    wanted = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": target}
+    world.put(VIRTUALMACHINERESTORE, {"metadata": {"name": "r", "namespace": "default"},
+                                      "spec": {"target": wanted, "virtualMachineSnapshotName": "s", **spec}})  # fmt: skip
+
+
+def status_of(world: World, kind: Any = VIRTUALMACHINESNAPSHOT, key: str = "s") -> Object:
+    return dict((world.get(kind, "default", key) or {}).get("status") or {})
+
+
+def the_vm(world: World, key: str = "orders") -> Object:
+    found = world.get(VIRTUALMACHINE, "default", key)
+    assert found is not None
+    return found
+
+
+def reason(status: Object, type: str) -> str:
+    return str((conditions.find(status.get("conditions"), type) or {}).get("reason", ""))
+
+
+def test_a_snapshot_holds_the_volumes_that_are_disks_on_claims() -> None:
+    world, node = new_world()
+    world.settle(CONTROLLERS, node)
+    taken = status_of(world)
+    assert taken["phase"] == "Succeeded" and taken["readyToUse"] is True
+    assert taken["snapshotVolumes"] == {"includedVolumes": ["d"], "excludedVolumes": ["root"]}
+    (content,) = world.list(VIRTUALMACHINESNAPSHOTCONTENT)
+    assert content["spec"]["volumeBackups"][0]["persistentVolumeClaim"]["metadata"]["name"] == "data"
+    assert "snapshotInProgress" not in status_of(world, VIRTUALMACHINE, "orders")
+
+
+@pytest.mark.parametrize(("found", "indications"), [
+    ([], ["NoGuestAgent", "Online"]),
+    ([{"type": "AgentConnected", "status": "True"}], ["GuestAgent", "Online"]),
+    ([{"type": "AgentConnected", "status": "True"}, {"type": "Paused", "status": "True"}], ["Online", "Paused"]),
+])  # fmt: skip
+def test_a_snapshot_of_a_running_machine_says_how_consistent_it_is(found: list[Object], indications: list[str]) -> None:
+    world, node = new_world()
+    world.put(VIRTUALMACHINEINSTANCE, instance(), {"phase": "Running", "conditions": found})
+    world.settle(CONTROLLERS, node)
+    assert status_of(world)["indications"] == indications
+    assert len(status_of(world)["sourceIndications"]) == 2
+
+
+def test_while_it_is_taken_the_machine_is_locked_and_after_the_deadline_it_fails() -> None:
+    world, node = new_world(deadline="1m")
+    node.stuck = True
+    for _ in range(6):
+        world.turn(virtualmachinesnapshot, ("default", "s"))
+    assert status_of(world, VIRTUALMACHINE, "orders")["snapshotInProgress"] == "s"
+    assert status_of(world)["phase"] == "InProgress"
+    world.now += timedelta(seconds=61)
+    world.settle(CONTROLLERS, node)
+    assert status_of(world)["phase"] == "Failed" and reason(status_of(world), "Failure") == "snapshot deadline exceeded"
+    assert not status_of(world, VIRTUALMACHINE, "orders").get("snapshotInProgress")
+    assert world.list(VIRTUALMACHINESNAPSHOTCONTENT) == []
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("Delete", 0), ("Retain", 1)])
+def test_the_data_go_with_the_snapshot_unless_they_are_retained(policy: str, kept: int) -> None:
+    world, node = new_world()
+    world.update(VIRTUALMACHINESNAPSHOT, "default", "s", {"spec": {"deletionPolicy": policy}})
+    world.settle(CONTROLLERS, node)
+    world.delete(VIRTUALMACHINESNAPSHOT, "default", "s")
+    world.settle(CONTROLLERS, node)
+    assert world.list(VIRTUALMACHINESNAPSHOT) == []
+    assert len(world.list(VIRTUALMACHINESNAPSHOTCONTENT)) == kept
+
+
+def test_a_restore_brings_the_machine_back_as_it_was() -> None:
+    world, node = new_world()
+    world.settle(CONTROLLERS, node)
+    world.update(VIRTUALMACHINE, *KEY, {"spec": {"template": {"spec": {"domain": {"memory": {"guest": "1Gi"}}}}}})
+    put_restore(world)
+    world.settle(CONTROLLERS, node)
+    done = status_of(world, VIRTUALMACHINERESTORE, "r")
+    assert done["complete"] is True and reason(done, "Ready") == "Operation complete"
+    inside = the_vm(world)["spec"]["template"]["spec"]
+    claim = done["restores"][0]["persistentVolumeClaim"]
+    assert inside["volumes"][0] == {"name": "d", "persistentVolumeClaim": {"claimName": claim}}
+    assert inside["domain"]["memory"]["guest"] == "256Mi"
+    filled = world.get(PERSISTENTVOLUMECLAIM, "default", claim) or {}
+    assert filled["metadata"]["annotations"]["cdi.kubevirt.io/storage.import.source"] == "snapshot"
+    assert not status_of(world, VIRTUALMACHINE, "orders").get("restoreInProgress")
+
+
+def test_a_restore_makes_a_machine_that_is_not_there_and_leaves_it_halted() -> None:
+    world, node = new_world()
+    world.settle(CONTROLLERS, node)
+    put_restore(world, "copy")
+    world.settle(CONTROLLERS, node)
+    assert status_of(world, VIRTUALMACHINERESTORE, "r")["complete"] is True
+    assert the_vm(world, "copy")["spec"]["runStrategy"] == "Halted"
+    assert the_vm(world)["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == "data"
+
+
+def test_another_machine_is_not_overwritten() -> None:
+    world, node = new_world()
+    world.settle(CONTROLLERS, node)
+    world.put(VIRTUALMACHINE, machine("other", runStrategy="Halted"))
+    put_restore(world, "other")
+    for _ in range(6):
+        world.turn(virtualmachinerestore, ("default", "r"))
+    why = "restore source and restore target are different but restore target already exists"
+    assert reason(status_of(world, VIRTUALMACHINERESTORE, "r"), "Ready") == why
+    assert any(why in note.message for note in world.notes)
+
+
+@pytest.mark.parametrize(("policy", "waits_s", "failure"), [
+    ("FailImmediate", 0, "Restore target not ready"),
+    ("", 301, "Restore target failed to be ready within 5m0s"),
+    ("WaitEventually", 301, ""),
+    ("WaitGracePeriodAndFail", 0, ""),
+])  # fmt: skip
+def test_a_target_that_runs(policy: str, waits_s: int, failure: str) -> None:
+    world, node = new_world()
+    world.settle(CONTROLLERS, node)
+    world.put(VIRTUALMACHINEINSTANCE, instance(), {"phase": "Running"})
+    put_restore(world, targetReadinessPolicy=policy)
+    world.turn(virtualmachinerestore, ("default", "r"))
+    world.now += timedelta(seconds=waits_s)
+    for _ in range(3):
+        world.turn(virtualmachinerestore, ("default", "r"))
+    told = status_of(world, VIRTUALMACHINERESTORE, "r")
+    assert reason(told, "Failure") == failure and told["complete"] is False
+
+
+def test_the_policy_stop_target_stops_it() -> None:
+    world, node = new_world()
+    world.settle(CONTROLLERS, node)
+    world.update(VIRTUALMACHINE, *KEY, {"spec": {"runStrategy": "Always"}})
+    world.put(VIRTUALMACHINEINSTANCE, instance(), {"phase": "Running"})
+    put_restore(world, targetReadinessPolicy="StopTarget")
+    for _ in range(3):
+        world.turn(virtualmachinerestore, ("default", "r"))
+    assert the_vm(world)["spec"]["runStrategy"] == "Halted"
+
+
+def test_volumes_of_templates_keep_their_templates() -> None:
+    spec = {"dataVolumeTemplates": [{"metadata": {"name": "t"}, "spec": {}}],
+            "template": {"spec": {"volumes": [{"name": "a", "dataVolume": {"name": "t"}},
+                                              {"name": "b", "dataVolume": {"name": "alone"}}]}}}  # fmt: skip
+    made = restored_spec({"spec": spec}, {"a": "ra", "b": "rb"})
+    assert made["dataVolumeTemplates"][0]["metadata"]["name"] == "ra"
+    assert made["template"]["spec"]["volumes"] == [
+        {"name": "a", "dataVolume": {"name": "ra"}}, {"name": "b", "persistentVolumeClaim": {"claimName": "rb"}},
+    ]
