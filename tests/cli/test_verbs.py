@@ -186,7 +186,7 @@ def test_a_change_that_waits_for_a_restart_is_told(home: Home, work: Path) -> No
     file = work / "vm.yaml"
     file.write_text(VM.format(name="changed", strategy="Always"))
     home.run("up", str(file))
-    file.write_text(file.read_text().replace("guest: 64Mi", "guest: 96Mi"))
+    file.write_text(file.read_text().replace("bus: virtio", "bus: sata"))
     done = home.run("up", str(file))
     assert "virtualmachine.kubevirt.io/changed configured" in done.stdout
     assert "changes that wait for a restart: vmpod restart changed" in done.stderr
