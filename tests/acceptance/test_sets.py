@@ -76,7 +76,8 @@ def test_a_machine_of_an_instance_type(home: Product) -> None:
     home.kubectl("apply", "-f", "-", stdin=example("07-instancetype", "vm.yaml"))
     is_shown(home, "sized", "Running", 90)
     argv = Path(f"/proc/{machines.process(home, 'sized')}/cmdline").read_text()
-    assert "cores=2" in argv and "sockets=1" in argv and "virtio-blk" in argv
+    assert "\0-smp\0" + "2,sockets=4,dies=1,cores=2," in argv  # one socket of two cores, and room for three more
+    assert "virtio-blk" in argv
     domain = home.read("vmi", "sized")["spec"]["domain"]
     assert domain["memory"]["guest"] == "160Mi" and domain["cpu"]["cores"] == 2
     assert domain["devices"]["disks"][0]["disk"]["bus"] == "virtio"
