@@ -135,6 +135,19 @@ def test_all_is_found_by_the_next_engine(net: Product) -> None:
     assert theirs == [f"{before['lan']['ipAddress']}:9090"]
 
 
+def test_a_link_follows_the_template_of_a_running_machine(net: Product) -> None:
+    before = net.value(".metadata.uid", "vmi", "box")
+    for state, lost in (("up", " 0% packet loss"), ("down", "100% packet loss")):
+        patch = [{"op": "replace", "path": "/spec/template/spec/domain/devices/interfaces/2/state", "value": state}]
+        net.kubectl("patch", "vm", "box", "--type=json", "-p", json.dumps(patch))
+        wait(lambda: cards(net)["dark"]["linkState"] == state, f"the link is {state}", 20)  # noqa: B023 - waited for here
+        said = typed(net, f"for try in 1 2 3 4 5 6; do grep -q {int(state == 'up')} /sys/class/net/eth2/carrier && break;"
+                          " sleep 1; done", "ping -c 1 -W 5 10.8.0.2")  # fmt: skip
+        assert lost in said or (state == "down" and "unreachable" in said)
+    assert net.value(".metadata.uid", "vmi", "box") == before
+    assert not condition(net, "vm", "box", "RestartRequired")
+
+
 def test_a_network_that_is_not_there_is_told_and_waited_for(net: Product) -> None:
     wanted = machine("waits", {"name": "d", "containerDisk": {"image": LAB}}, memory="128Mi")
     inside = wanted["spec"]["template"]["spec"]

@@ -99,6 +99,25 @@ def test_live_fields_reach_the_instance() -> None:
     assert back is not None and "nodeSelector" not in back["spec"]
 
 
+@pytest.mark.parametrize(("before", "after", "live"), [
+    (None, "down", True), ("down", "up", True), ("down", None, True),
+    ("absent", "up", False), ("up", "absent", False),
+])
+def test_links_are_live_and_cards_are_not(before: str | None, after: str | None, live: bool) -> None:
+    def template(state: str | None) -> Object:
+        card: Object = {"name": "default", "masquerade": {}} | ({"state": state} if state else {})
+        made = deepcopy(TEMPLATE)
+        made["spec"] |= {"networks": [{"name": "default", "pod": {}}]}
+        made["spec"]["domain"]["devices"] = {"interfaces": [card]}
+        return made
+
+    machine = {"metadata": {"name": "m", "uid": "u", "generation": 2}, "spec": {"template": template(after)}}
+    assert liveupdate.restart_reason(machine, vmi(template(before)), template(before)) == ("" if live else CHANGED)
+    fresh = liveupdate.updated(machine, vmi(template(before)), template(before))
+    shown = get(fresh or {}, "spec", "domain", "devices", "interfaces", default=[{}])[0].get("state")
+    assert shown == (after if live else None)
+
+
 @pytest.mark.parametrize("state", [
     hot("HotVCPUChange", "True"), {"migrationState": {"startTimestamp": "x"}}, {"phase": "Succeeded"},
 ])  # fmt: skip

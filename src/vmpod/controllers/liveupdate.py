@@ -1,7 +1,7 @@
 """What of a changed template reaches the running instance, and what waits for a restart (KubeVirt's LiveUpdate).
 
-Live are: CPU sockets up to maxSockets, guest memory up to maxGuest, nodeSelector, affinity, tolerations and
-hotpluggable volumes.
+Live are: CPU sockets up to maxSockets, guest memory up to maxGuest, nodeSelector, affinity, tolerations, hotpluggable
+volumes and the link state of network cards.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def _is_live(started: Object, wanted: Object) -> bool:
         before.pop(key, None)
         if key in wanted:
             before[key] = wanted[key]
+    _copy_links(before, wanted)
     _copy(before, wanted, "cpu", "sockets")
     _copy(before, wanted, "memory", "guest")
     return bool(steady(before) == steady(wanted))
@@ -50,6 +51,18 @@ def _copy(before: Object, wanted: Object, part: str, key: str) -> None:
     old, new = get(before, "domain", part), get(wanted, "domain", part)
     if isinstance(old, dict) and isinstance(new, dict) and new.get(key):
         old[key] = new[key]
+
+
+def _copy_links(before: Object, wanted: Object) -> None:
+    """Takes over the state of each card that both have; one that is absent on either side is not plugged live."""
+    cards = {one["name"]: one.get("state") for one in get(wanted, "domain", "devices", "interfaces", default=())}
+    for one in get(before, "domain", "devices", "interfaces", default=()):
+        state = cards.get(one["name"], "absent")
+        if "absent" in (state, one.get("state")):
+            continue
+        one.pop("state", None)
+        if state:
+            one["state"] = state
 
 
 def _sockets(spec: Object) -> int:
@@ -144,6 +157,7 @@ def _updated_spec(vm: Object, vmi: Object) -> Object | None:
         spec.pop(key, None)
         if wanted.get(key):
             spec[key] = deepcopy(wanted[key])
+    _copy_links(spec, wanted)
     if not _is_under_way(vmi, CPU_CHANGE):
         _update_sockets(spec, wanted)
     if not _is_under_way(vmi, MEMORY_CHANGE):
