@@ -31,6 +31,7 @@ _VERBS = {
     "reset": "reset a virtual machine, as a button would",
     "addvolume": "plug a disk into a running virtual machine",
     "removevolume": "unplug a disk from a running virtual machine",
+    "snapshot": "keep a virtual machine as it is, and go back to it",
     "guest": "what the agent in a guest tells",
     "create": "print the manifest of a virtual machine",
     "engine": "the engine behind all this: start, stop, status, logs",
