@@ -12,6 +12,7 @@ from typing import Any
 from vmpod.controllers.revisions import GENERATION, generation
 from vmpod.kinds.parts.hotplug import plug_faults, steady
 from vmpod.kinds.parts.machine_hotplug import memory_fault
+from vmpod.kinds.parts.migration import is_migrating
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, is_deleting
 from vmpod.model.meta import annotations as annotations_of
@@ -150,7 +151,7 @@ def updated(vm: Object, vmi: Object, started: Object | None) -> Object | None:
 
 def _updated_spec(vm: Object, vmi: Object) -> Object | None:
     """The instance's spec with what changes live; None when there is nothing, or when something is under way."""
-    if get(vmi, "status", "phase") in ("Succeeded", "Failed") or _is_migrating(vmi):
+    if get(vmi, "status", "phase") in ("Succeeded", "Failed") or is_migrating(vmi):
         return None
     wanted, spec = get(vm, "spec", "template", "spec", default={}), deepcopy(vmi.get("spec") or {})
     for key in _PLACEMENT:
@@ -167,11 +168,6 @@ def _updated_spec(vm: Object, vmi: Object) -> Object | None:
 
 def _bare(spec: Object) -> Object:
     return {key: value for key, value in spec.items() if key not in _PLACEMENT or value}
-
-
-def _is_migrating(vmi: Object) -> bool:
-    state = get(vmi, "status", "migrationState", default={})
-    return bool(state) and not (state.get("completed") or state.get("failed"))
 
 
 def _is_under_way(vmi: Object, type: str) -> bool:

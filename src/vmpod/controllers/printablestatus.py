@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vmpod.controllers import runstrategy
+from vmpod.kinds.parts.migration import is_migrating
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get, is_deleting
 
 DATAVOLUME_ERROR = "DataVolumeError"
-_MIGRATION_ENDED = ("completed", "failed")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ def _stopping(view: View) -> bool:
 
 
 def _migrating(view: View) -> bool:
-    state = get(view.vmi, "status", "migrationState", default={})
-    return bool(state) and not any(state.get(word) for word in _MIGRATION_ENDED)
+    return is_migrating(view.vmi)
 
 
 def _condition(view: View, type: str) -> Object:

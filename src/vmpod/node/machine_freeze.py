@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from vmpod.base.errors import Problem
+from vmpod.model import duration
 
 DEFAULT_S = 300.0
 _AGENT_S = 30.0
 _AGAIN_S = 5.0
-_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 Ask = Callable[[str, float], Awaitable[object]]
 
 
 def timeout_s(text: str) -> float:
     """Seconds of Go's way to write a duration, such as 5m0s; five minutes when it says nothing."""
-    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)) or DEFAULT_S
+    try:
+        return duration.seconds(text) or DEFAULT_S
+    except ValueError:
+        return DEFAULT_S
 
 
 class Freezer:

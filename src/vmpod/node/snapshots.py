@@ -27,6 +27,7 @@ from vmpod.kinds import (
     VIRTUALMACHINEINSTANCE,
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
+from vmpod.kinds.parts.migration import is_migrating
 from vmpod.kinds.virtualmachinesnapshotcontent import PROTECTION
 from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.node import claimdisk, diskswitch, layers
@@ -96,9 +97,7 @@ class Snapshots:
         return self._cache.get(VIRTUALMACHINEINSTANCE, namespace(content), str(source))
 
     def _up(self, vmi: Object) -> MachineWatch | None:
-        moves = get(vmi, "status", "migrationState", default={})
-        is_moving = bool(moves) and not (moves.get("completed") or moves.get("failed"))
-        return None if is_moving or get(vmi, "status", "phase") != "Running" else self._machines.up(vmi)
+        return None if is_migrating(vmi) or get(vmi, "status", "phase") != "Running" else self._machines.up(vmi)
 
     def _disk(self, where: str, backup: Object) -> Disk:
         wanted = str(get(backup, "persistentVolumeClaim", "metadata", "name", default=""))
