@@ -115,26 +115,6 @@ def test_a_service_is_made_once(home: Home, machine: str) -> None:
     subprocess.run([home.kubectl, "delete", "service", "front"], env=home.env, check=True, timeout=60, capture_output=True)
 
 
-def test_a_snapshot_is_taken_and_restored(home: Home, work: Path) -> None:
-    file = work / "vm.yaml"
-    volume = "persistentVolumeClaim: {claimName: kept}"
-    claim = """---
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: kept}
-spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 8Mi}}}
-"""
-    file.write_text(VM.format(name="saved", strategy="Always").replace("emptyDisk: {capacity: 8Mi}", volume) + claim)
-    home.run("up", str(file))
-    assert home.run("snapshot", "save", "saved", "first").stdout == "first\n"
-    assert home.run("snapshot", "list").stdout.startswith("first  saved  Succeeded  20")
-    assert "cannot restore saved" in home.run("snapshot", "restore", "saved", "first", code=1).stderr
-    assert "saved: is as in first" in home.run("snapshot", "restore", "saved", "first", "--stop").stdout
-    home.run("start", "saved")
-    home.run("snapshot", "delete", "first")
-    assert "there is no snapshot 'first'" in home.run("snapshot", "delete", "first", code=1).stderr
-
-
 def test_a_forwarded_port_listens_and_ends_with_an_interrupt(home: Home, machine: str) -> None:
     with home.start("port-forward", machine, "0:80") as forward:
         assert forward.stdout is not None
@@ -199,7 +179,27 @@ def test_completion_knows_the_machines(home: Home, machine: str) -> None:
     assert machine in done.stdout.split()
 
 
-# up and down
+# up and down: what follows takes all down at its end, the machine above with it
+
+
+def test_a_snapshot_is_taken_and_restored(home: Home, work: Path) -> None:
+    file = work / "vm.yaml"
+    volume = "persistentVolumeClaim: {claimName: kept}"
+    claim = """---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 8Mi}}}
+"""
+    file.write_text(VM.format(name="saved", strategy="Always").replace("emptyDisk: {capacity: 8Mi}", volume) + claim)
+    home.run("up", str(file))
+    assert home.run("snapshot", "save", "saved", "first").stdout == "first\n"
+    assert home.run("snapshot", "list").stdout.startswith("first  saved  Succeeded  20")
+    assert "cannot restore saved" in home.run("snapshot", "restore", "saved", "first", code=1).stderr
+    assert "saved: is as in first" in home.run("snapshot", "restore", "saved", "first", "--stop").stdout
+    home.run("start", "saved")
+    home.run("snapshot", "delete", "first")
+    assert "there is no snapshot 'first'" in home.run("snapshot", "delete", "first", code=1).stderr
 
 
 def test_a_change_that_waits_for_a_restart_is_told(home: Home, work: Path) -> None:
