@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vmpod.cli.ready import verdict
 from vmpod.cli.status_ import rows_of, state, table
 
 NOW = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
@@ -36,6 +37,19 @@ def test_machines_and_pods_side_by_side() -> None:
         "VirtualMachine   db      Running   1/1     10.1.0.2   db:5432            5m    0",
         "Pod              web-1   Running   1/1     10.1.0.3   http://10.2.0.1/   5m    2",
     ]
+
+
+def test_how_far_a_guest_has_come() -> None:
+    stage = {"type": "vmpod.io/GuestStage", "status": "True", "reason": "Agent",
+             "message": "firmware 0 s, kernel 1 s, init 8 s, agent 12 s"}  # fmt: skip
+    vm = obj("db", spec={"template": {"metadata": {"labels": {}}}}, status={"printableStatus": "Running"})
+    (row,) = rows_of([vm], [obj("db", status={"conditions": [stage]})], [], [], now=NOW)
+    assert row["guest"] == ["firmware 0 s", "kernel 1 s", "init 8 s", "agent 12 s"]
+    head, line = table([row]).splitlines()
+    assert head.split()[4] == "GUEST" and "   kernel 1 s, init 8 s, agent 12 s   " in line
+    running = obj("db", kind="VirtualMachine", status={"printableStatus": "Running", "conditions": [stage]})
+    assert verdict(running).why == ("the machine runs, its application does not answer yet; "
+                                    "guest: firmware 0 s, kernel 1 s, init 8 s, agent 12 s")  # fmt: skip
 
 
 def test_a_stopped_machine_and_another_namespace() -> None:

@@ -21,7 +21,7 @@ from vmpod.client.inprocess import InProcess, User
 from vmpod.drivers.host import facts, oci
 from vmpod.drivers.net.network import Network
 from vmpod.drivers.podman.client import Podman
-from vmpod.kinds import CONFIGMAP, EVENT, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import CONFIGMAP, EVENT, PERSISTENTVOLUMECLAIM, POD, SECRET, SERVICE, VIRTUALMACHINEINSTANCE
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get
 from vmpod.model.status import ApiError
@@ -33,7 +33,7 @@ from vmpod.testing.api import FakeApi
 from vmpod.testing.guest import GREETING, write_disk
 
 pytestmark = pytest.mark.host
-KINDS = (POD, PERSISTENTVOLUMECLAIM, VIRTUALMACHINEINSTANCE, SECRET, CONFIGMAP, EVENT)
+KINDS = (POD, PERSISTENTVOLUMECLAIM, VIRTUALMACHINEINSTANCE, SECRET, CONFIGMAP, SERVICE, EVENT)
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,11 @@ def put_seed(world: World) -> None:
     world.api.put(SECRET, {"metadata": {"namespace": "default", "name": "seed"}, "data": data})
 
 
+def stage(world: World) -> str:
+    """How far the guest has come, in words."""
+    return str((conditions.find(world.status["conditions"], "vmpod.io/GuestStage") or {}).get("message", ""))
+
+
 async def test_machine_runs_is_adopted_and_shuts_down(world: World) -> None:
     put_seed(world)
     pod = world.put(spec())
@@ -168,6 +173,7 @@ async def test_machine_runs_is_adopted_and_shuts_down(world: World) -> None:
     await world.until(lambda: GREETING in serial.read_bytes())
     await check_status(world)
     await check_streams(world)
+    await world.until(lambda: "boot disk" in stage(world) and "console" in stage(world))
     before = world.status
     await world.end()
     await world.begin()  # another engine
@@ -284,6 +290,7 @@ async def test_soft_reboot_without_an_agent_keeps_the_machine(world: World) -> N
     await world.run(pod, disk(world))
     serial = world.paths.pod(pod["metadata"]["uid"]) / "run" / "serial.log"
     await world.until(lambda: serial.exists() and serial.read_bytes().count(GREETING) == 1)
+    await world.until(lambda: world.status["phase"] == "Running")
     await world.machines.ask(VM, "softreboot", {})
     await world.until(lambda: serial.read_bytes().count(GREETING) == 2)
     with pytest.raises(ApiError, match="does not have guest agent connected") as refused:

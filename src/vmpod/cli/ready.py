@@ -82,8 +82,15 @@ def running_machine(obj: Object) -> Verdict:
     shown = get(obj, "status", "printableStatus", default="Stopped")
     said = (conditions.find(found, "Ready") or {}).get("message") if shown == "Running" else ""
     idle = "the machine runs, its application does not answer yet" if shown == "Running" else f"the machine is {shown}"
+    far = f"; guest: {', '.join(guest_stages(obj))}" if shown == "Running" and guest_stages(obj) else ""
     old = f" ({stale(obj)})" if stale(obj) else ""
-    return Verdict(f"{said or idle}{old}")
+    return Verdict(f"{said or idle}{far}{old}")
+
+
+def guest_stages(obj: Object | None) -> list[str]:
+    """How far the guest of a machine or instance has come, such as `init 8 s`; empty when it is off."""
+    found = conditions.find(get(obj, "status", "conditions", default=[]), "vmpod.io/GuestStage")
+    return str(found.get("message", "")).split(", ") if found else []
 
 
 def stale(obj: Object) -> str:

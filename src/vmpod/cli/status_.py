@@ -13,6 +13,7 @@ from vmpod.base import clock
 from vmpod.base.paths import Paths
 from vmpod.cli import launch, session
 from vmpod.cli.addresses import addresses, node_address
+from vmpod.cli.ready import guest_stages
 from vmpod.client.simple import SimpleClient
 from vmpod.kinds import POD, SERVICE, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.model import conditions, meta
@@ -20,7 +21,8 @@ from vmpod.model.meta import Object, get, labels, name, namespace
 from vmpod.model.selectors import from_map
 from vmpod.model.table import age
 
-_COLUMNS = ("kind", "namespace", "name", "state", "ready", "ip", "addresses", "age", "restarts")
+_COLUMNS = ("kind", "namespace", "name", "state", "ready", "guest", "ip", "addresses", "age", "restarts")
+_LAST_STAGES = 3
 _SERVED = "vmpod.io/served-by"
 
 Ways = Sequence[tuple[Object, list[str]]]  # services, each with the outside addresses where it answers
@@ -74,7 +76,7 @@ def _machine(obj: Object, vmi: Object | None, services: Ways, now: datetime) -> 
     shown = get(obj, "status", "printableStatus") or get(obj, "status", "phase") or "Stopped"
     marks = labels(vmi) if vmi else get(obj, "spec", "template", "metadata", "labels", default={})
     address = found[0].get("ipAddress") if found else ""
-    return _row("VirtualMachine", obj, str(shown), "1/1" if ready else "0/1", address,
+    return _row("VirtualMachine", obj, str(shown), "1/1" if ready else "0/1", guest_stages(vmi), address,
                 _reach(marks, namespace(obj), services), now, 0)  # fmt: skip
 
 
@@ -82,7 +84,7 @@ def _pod(pod: Object, services: Ways, now: datetime) -> dict[str, Any]:
     seen: list[Object] = get(pod, "status", "containerStatuses", default=[])
     total = len(get(pod, "spec", "containers", default=[]))
     ready = sum(1 for one in seen if one.get("ready"))
-    return _row("Pod", pod, state(pod), f"{ready}/{total}", get(pod, "status", "podIP"),
+    return _row("Pod", pod, state(pod), f"{ready}/{total}", [], get(pod, "status", "podIP"),
                 _reach(labels(pod), namespace(pod), services), now,
                 sum(int(one.get("restartCount") or 0) for one in seen))  # fmt: skip
 
@@ -115,17 +117,19 @@ def _reach(marks: dict[str, str], space: str, services: Ways) -> list[str]:
     return [url for _, found in mine for url in found] or inside
 
 
-def _row(kind: str, obj: Object, state: str, ready: str, ip: Any, reach: list[str], now: datetime,
+def _row(kind: str, obj: Object, state: str, ready: str, guest: list[str], ip: Any, reach: list[str], now: datetime,
          restarts: int) -> dict[str, Any]:  # fmt: skip
-    values = (kind, namespace(obj), name(obj), state, ready, ip or "", reach,
+    values = (kind, namespace(obj), name(obj), state, ready, guest, ip or "", reach,
               age(get(obj, "metadata", "creationTimestamp"), now), restarts)  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as aligned text, the namespace only when one is not the default one."""
-    columns = [one for one in _COLUMNS if one != "namespace" or {row["namespace"] for row in rows} != {"default"}]
-    cells = [[_cell(row[one]) for one in columns] for row in rows]
+    """The rows as aligned text, the namespace only when one is not the default one; the last stages of guests."""
+    dull = {"namespace"} if {row["namespace"] for row in rows} == {"default"} else set()
+    dull |= set() if any(row["guest"] for row in rows) else {"guest"}
+    columns = [one for one in _COLUMNS if one not in dull]
+    cells = [[_cell(row[one][-_LAST_STAGES:] if one == "guest" else row[one]) for one in columns] for row in rows]
     lines = [[one.upper() for one in columns], *cells]
     widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
     return "\n".join("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

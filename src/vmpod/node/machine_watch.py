@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -19,8 +19,10 @@ from vmpod.model import quantity
 from vmpod.model.meta import Object, get
 from vmpod.node import machine_files, machine_growth, machine_links, machine_probes
 from vmpod.node.machine_freeze import Freezer
+from vmpod.node.machine_stages import Ascent
 from vmpod.node.machine_streams import Seat
 from vmpod.node.status.machine import Guest, Observed, guest_os
+from vmpod.node.status.stages import Progress
 from vmpod.node.translate.machine import boot_memory_bytes
 
 _USB_PORTS = 4  # KubeVirt's UsbClientPassthroughMaxNumberOf
@@ -38,7 +40,7 @@ _log = log.get("machines")
 
 @dataclass(frozen=True)
 class Machine:
-    """Which machine: its VMI, the pod that it runs in, and where its sockets are."""
+    """Which machine: its VMI, the pod that it runs in, where its sockets are, and what marks that it has an address."""
 
     namespace: str
     name: str
@@ -46,20 +48,27 @@ class Machine:
     pod: str
     pod_uid: str
     folder: Path
+    lease: Path | None = None
 
 
 Tell = Callable[["Watch"], None]
 Note = Callable[["Watch", str, str, str], None]
 """(watch, type, reason, message): something for people to know"""
+Ports = Callable[["Watch"], Sequence[int]]
+"""the TCP ports on which a guest is expected to listen"""
 
 
 class Watch:
     """Follows one machine until `stop`. `seen` is always what is known now; `tell` is called when it changed."""
 
-    def __init__(self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note) -> None:
+    def __init__(
+        self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note, ports: Ports = lambda _: ()
+    ) -> None:
         self.machine = machine
         self.freezer = Freezer(machine.folder.parent / "thaw-at", self.ask, self._is_frozen)
-        self.seen = replace(seen, frozen=self.freezer.is_held)
+        self._ports = ports
+        self.ascent = Ascent(machine.folder, machine.lease, self._doors, self._has_come)
+        self.seen: Observed = replace(seen, frozen=self.freezer.is_held, progress=self.ascent.known)
         self.console = Seat(machine.folder / "serial.sock")
         self.screen = Seat(machine.folder / "vnc.sock")
         self.usb = tuple(Seat(machine.folder / f"usbredir{number}.sock") for number in range(_USB_PORTS))
@@ -84,9 +93,16 @@ class Watch:
         self._begin("agent", self._ask_agent())
         self._begin("growth", self._grow())
         self._begin("thaw", self.freezer.follow())
+        self._begin("ascent", self.ascent.follow(lambda: self._qmp, lambda: self.seen.guest.connected))
 
     def _is_frozen(self, frozen: bool) -> None:
         self.observe(frozen=frozen)
+
+    def _doors(self) -> tuple[str, Sequence[int]]:
+        return self.seen.ip, self._ports(self)
+
+    def _has_come(self, progress: Progress) -> None:
+        self.observe(progress=progress)
 
     def wish(self, vmi: Object) -> None:
         """The instance as it should be now: what can change live is changed."""
@@ -163,6 +179,7 @@ class Watch:
         self.observe(run_state=state, machine_type=kind, guest=guest, down=down, trouble=None, size=size)
         self._size_news.set()
         self._agent_news.set()
+        self.ascent.switched_on()
         self._start_probes()
         if self._is_new:
             self._is_new = False
@@ -187,7 +204,10 @@ class Watch:
             await self._hang_up()
             self.observe(guest=Guest(connected=bool(event.data.get("open"))))
             self._agent_news.set()
+            self.ascent.heard_agent()
             return
+        if event.name == "RESET":
+            self.ascent.restarted()
         if event.name == "SHUTDOWN":
             await self._shut_down(qmp, event)
         if event.name == "BLOCK_IO_ERROR":

@@ -29,7 +29,7 @@ from vmpod.drivers.podman.spec import ContainerSpec
 from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
-from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, SERVICE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
@@ -41,6 +41,7 @@ from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, op
 from vmpod.node.machine_watch import Machine, Watch
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.status import machine as machine_status
+from vmpod.node.status import stages
 from vmpod.node.status.machine import Guest, Observed
 from vmpod.node.translate.machine import ACCELERATOR, firmware_template, machine_spec
 from vmpod.node.translate.machine_container import COMPUTE, Surroundings, container_spec
@@ -296,11 +297,16 @@ class Machines:
         watch = self._watches.get(uid(pod))
         if watch is None:
             folder = machine_files.run_folder(self._paths, uid(pod))
-            machine = Machine(namespace(vmi), name(vmi), uid(vmi), name(pod), uid(pod), folder)
-            watch = Watch(machine, vmi, _remembered(vmi, attachment), self._changed, self._note)
+            lease = self._paths.network / "leases" / attachment.netns if attachment else None
+            machine = Machine(namespace(vmi), name(vmi), uid(vmi), name(pod), uid(pod), folder, lease)
+            watch = Watch(machine, vmi, _remembered(vmi, attachment), self._changed, self._note, self._ports)
             self._watches[uid(pod)] = watch
             watch.start()
         return watch
+
+    def _ports(self, watch: Watch) -> tuple[int, ...]:
+        vmi = self._cache.get(VIRTUALMACHINEINSTANCE, watch.machine.namespace, watch.machine.name)
+        return stages.ports(vmi, self._cache.list(SERVICE, watch.machine.namespace)) if vmi is not None else ()
 
     def _attachment(self, pod_uid: str) -> Attachment | None:
         return next((one for one in self._network.attachments() if one.pod_uid == pod_uid), None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.drivers.net.conftest import Guest, OpenHome, Serve, fetch, shell
@@ -24,11 +26,17 @@ def stop_in_guest(guest: Guest, word: str) -> None:
     guest.run("sh", "-c", f"kill $(ip netns pids {guest.path.rsplit('/', 1)[1]} | grep -v $$) ; rm -rf /tmp/{word}")
 
 
-async def test_masquerade_leases_one_address_with_all_options(open_home: OpenHome, guest_of: Plug) -> None:
+async def test_masquerade_leases_one_address_with_all_options(
+    open_home: OpenHome, guest_of: Plug, tmp_path: Path
+) -> None:
     network = await open_home()
     nic = MachineNic(hostname="orders", search=SEARCH)
-    guest = guest_of(await network.attach("vm", machine=nic))
+    attached = await network.attach("vm", machine=nic)
+    guest = guest_of(attached)
+    before = time.time() - 1
     told = guest.lease()
+    (mark,) = tmp_path.glob("home/network/leases/*")
+    assert mark.name == attached.netns and mark.stat().st_mtime >= before, "it is known when the guest got it"
     assert told["ip"] == "10.0.2.2" and told["mask"] == "24" and told["router"] == "10.0.2.1"
     assert told["dns"] == network.config.dns_address and told["hostname"] == "orders" and told["mtu"] == "1500"
     assert told["search"].split() == list(SEARCH)

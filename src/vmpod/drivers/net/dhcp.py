@@ -31,6 +31,11 @@ def respond(packet: bytes, lease: dict[str, Any]) -> bytes | None:
     return _build(packet, lease, kind, inform=options.get(_TYPE) == bytes((_INFORM,))) if kind else None
 
 
+def grants(answer: bytes) -> bool:
+    """Whether an answer of ours gives, or confirms, an address."""
+    return answer[_FIXED + 4 : _FIXED + 7] == bytes((_TYPE, 1, _ACK))
+
+
 def _answer_kind(packet: bytes, options: dict[int, bytes], lease: dict[str, Any]) -> int:
     asked = options.get(_TYPE, b"\0")[:1]
     if asked == bytes((_DISCOVER,)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -294,6 +295,7 @@ class Network:
                 self._forwarding.give_back()
         for name in ("config.json", "snapshot.json", "resolver.log"):
             (self._folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self._folder / "leases", ignore_errors=True)
 
     async def _remove_devices(self) -> None:
         """All at once by their group, then by name whatever is left, recorded or not."""

@@ -196,10 +196,11 @@ class _Stream:
 
 
 class Leases:
-    """A DHCP socket inside each machine's network namespace."""
+    """A DHCP socket inside each machine's network namespace; FOLDER/leases/NETNS is touched when its guest gets one."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, folder: str) -> None:
         self._loop = loop
+        self._marks = os.path.join(folder, "leases")
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._setns = ctypes.CDLL(None, use_errno=True).setns
         self._sockets: dict[tuple[str, str, int], socket.socket] = {}
@@ -220,6 +221,13 @@ class Leases:
         sock = self._sockets.pop(key)
         self._loop.forget(sock.fileno())
         sock.close()
+        try:
+            os.unlink(self._mark(key))
+        except OSError:
+            pass  # its guest never asked
+
+    def _mark(self, key: tuple[str, str, int]) -> str:
+        return os.path.join(self._marks, os.path.basename(key[0]))
 
     def _open(self, key: tuple[str, str, int], lease: dict[str, Any]) -> None:
         try:
@@ -251,8 +259,16 @@ class Leases:
             answer = dhcp.respond(packet, self._leases[key])
             if answer is not None:
                 sock.sendto(answer, ("255.255.255.255", 68))
+                if dhcp.grants(answer):
+                    self._note(key)
         except OSError as error:
             _say(f"DHCP in {key[0]}: {error}")
+
+    def _note(self, key: tuple[str, str, int]) -> None:
+        """When the file changed tells when the guest got its address."""
+        os.makedirs(self._marks, mode=0o700, exist_ok=True)
+        with open(self._mark(key), "w"):
+            os.utime(self._mark(key))
 
 
 def _identity(lease: dict[str, Any]) -> tuple[str, str, int] | None:
@@ -286,7 +302,7 @@ class Process:
         self._seen: tuple[int, int] | None = None
         self._machines: list[dict[str, Any]] = []
         self._loop = Loop()
-        self._leases = Leases(self._loop)
+        self._leases = Leases(self._loop, folder)
         with open(self._snapshot) as file:
             own = json.load(file)["listen"]
         self._names = Names(Upstream(self._loop, own))

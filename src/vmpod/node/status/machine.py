@@ -15,6 +15,8 @@ from vmpod.drivers.net.links import Link
 from vmpod.kinds.parts.hotplug import source_name
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, name, uid
+from vmpod.node.status import stages
+from vmpod.node.status.stages import Progress
 from vmpod.node.translate.machine import boot_memory_bytes, guest_memory_bytes, vcpus
 from vmpod.node.translate.machine_disks import targets
 from vmpod.node.translate.machine_nics import further, interface, queues
@@ -79,6 +81,7 @@ class Observed:
     size: Size = Size()
     cpu_trouble: str = ""
     memory_trouble: str = ""
+    progress: Progress = stages.OFF
 
     @property
     def is_up(self) -> bool:
@@ -253,14 +256,14 @@ def _plugged(volume: str, pod: Object | None, seen: Observed) -> Object:
 def _conditions(old: list[Object], phase: str, seen: Observed, emulated: str, now: datetime) -> list[Object]:
     result = conditions.set_condition(old, "Ready", *_ready(phase, seen), now)
     if phase in FINAL:
-        gone = ("AgentConnected", "Paused", "Synchronized", "SoftwareEmulation")
+        gone = ("AgentConnected", "Paused", "Synchronized", "SoftwareEmulation", stages.CONDITION)
         return [one for one in result if one.get("type") not in gone]
     if seen.is_up:
         text = ("NotMigratable", "vmpod does not move running machines yet")
         result = conditions.set_condition(result, "LiveMigratable", False, *text, now)
     result = _emulation(result, seen, emulated, now)
     result = _paused(result, seen, now)
-    result = _agent(result, seen, now)
+    result = stages.tell(_agent(result, seen, now), seen.progress)
     return _trouble(result, seen, now)
 
 
