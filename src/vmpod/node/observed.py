@@ -18,6 +18,7 @@ from vmpod.drivers.podman.container import NAMESPACE, POD, POD_NAME, Container
 
 _log = log.get("node")
 _SETTLE_S = 0.02
+_AGAIN_S = 1.0
 _REREAD_S = 30.0
 Key = tuple[str, str]
 
@@ -101,11 +102,7 @@ class Observed:
         """Wait for the end of its process, then until podman knows of it."""
         try:
             await podman_.exited(one.pid)
-            while True:
-                seen = await self._podman.inspect(one.id)
-                if seen is None or not seen.is_running or seen.pid != one.pid:
-                    break
-                await asyncio.sleep(_SETTLE_S)
+            seen = await self._after(one)
         except Problem as problem:
             _log.warning("the end of %s was not seen: %s", one.name, problem)
             return
@@ -117,3 +114,16 @@ class Observed:
         else:
             self._put(seen)
         self._changed(seen or one)
+
+    async def _after(self, one: Container) -> Container | None:
+        """The container once podman knows that this run of it is over; a podman that is gone is waited for."""
+        while True:
+            try:
+                seen = await self._podman.inspect(one.id)
+            except Problem as problem:
+                _log.warning("the end of %s: %s", one.name, problem)
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            if seen is None or not seen.is_running or seen.pid != one.pid:
+                return seen
+            await asyncio.sleep(_SETTLE_S)

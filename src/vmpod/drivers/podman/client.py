@@ -37,6 +37,8 @@ class Podman:
 
     def __init__(self, rest: Rest, paths: Paths, runtime: str) -> None:
         self._rest = rest
+        self._rest.revive = self.ensure
+        self._reviving = asyncio.Lock()
         self._paths = paths
         self.runtime = runtime
 
@@ -57,13 +59,15 @@ class Podman:
         return self._rest.socket == self._paths.podman_socket
 
     async def ensure(self) -> None:
-        """Come back to a service that answers, after it was killed."""
-        if not await service.answers(self._rest.socket):
-            await self._rest.close()
-            self._rest.socket = await service.find(self._paths, self.runtime)
+        """Come back to a service that answers, after it was killed. Raises Problem when none can be had."""
+        async with self._reviving:
+            if not await service.answers(self._rest.socket):
+                await self._rest.close()
+                self._rest.socket = await service.find(self._paths, self.runtime)
 
     async def close(self, *, stop_service: bool = False) -> None:
         """Let go of the service; with `stop_service` end it if it is our own. Containers go on."""
+        self._rest.revive = None
         await self._rest.close()
         if stop_service and self.is_own_service:
             await service.stop(self._paths)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -28,11 +28,22 @@ class PodmanError(Problem):
         self.cause = cause or why
 
 
+class NotReached(PodmanError):
+    """Nobody listens on the socket: nothing was asked yet, and may be asked again."""
+
+    def __init__(self, what: str, socket: Path, gone: Exception) -> None:
+        super().__init__(what, 0, f"podman does not answer on {socket}: {gone}")
+
+
 class Rest:
-    """One socket. Raises PodmanError for every answer that is not a success."""
+    """One socket. Raises PodmanError for every answer that is not a success.
+
+    `revive` brings back a service that is gone; what had not reached it is asked once more then.
+    """
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
+        self.revive: Callable[[], Awaitable[None]] | None = None
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
@@ -52,6 +63,24 @@ class Rest:
         body: object = None, headers: Mapping[str, str] | None = None, timeout_s: float = 60.0,
     ) -> Any:
         """The decoded answer, None when it has no content."""
+        async def once() -> Any:
+            return await self._ask(method, path, what, query, body, headers, timeout_s)
+
+        return await self._again(once)
+
+    async def _again(self, once: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await once()
+        except NotReached:
+            if self.revive is None:
+                raise
+        await self.revive()
+        return await once()
+
+    async def _ask(
+        self, method: str, path: str, what: str, query: Mapping[str, str] | None, body: object,
+        headers: Mapping[str, str] | None, timeout_s: float,
+    ) -> Any:
         data = orjson.dumps(body) if body is not None else None
         try:
             async with asyncio.timeout(timeout_s), self._open().request(
@@ -62,6 +91,8 @@ class Rest:
                 if answer.status >= 400:
                     raise refusal(what, answer.status, said)
                 return orjson.loads(said) if said.strip() else None
+        except aiohttp.ClientConnectorError as gone:
+            raise NotReached(what, self.socket, gone) from gone
         except (aiohttp.ClientError, OSError) as gone:
             raise PodmanError(what, 0, f"podman does not answer on {self.socket}: {gone}") from gone
         except TimeoutError:
@@ -93,10 +124,7 @@ class Rest:
         self, path: str, *, what: str, query: Mapping[str, str] | None = None, body: object = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Both directions of a connection that podman gives up HTTP on (exec, attach)."""
-        try:
-            reader, writer = await asyncio.open_unix_connection(str(self.socket), limit=1 << 20)
-        except OSError as gone:
-            raise PodmanError(what, 0, f"podman does not answer on {self.socket}: {gone}") from gone
+        reader, writer = await self._again(lambda: self._connect(what))
         data = json.dumps(body).encode() if body is not None else b""
         target = _API + path + ("?" + urlencode(query) if query else "")
         writer.write(
@@ -115,6 +143,12 @@ class Rest:
             writer.close()
             raise
         return reader, writer
+
+    async def _connect(self, what: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await asyncio.open_unix_connection(str(self.socket), limit=1 << 20)
+        except OSError as gone:
+            raise NotReached(what, self.socket, gone) from gone
 
 
 def refusal(what: str, code: int, said: bytes) -> PodmanError:
