@@ -214,15 +214,14 @@ class Watch:
             self._report_io_error(event)
         if event.name == "GUEST_PANICKED":
             self._note(self, "Warning", "PanicGuest", "Guest panicked")
+            self.observe(panicked=True)
         if event.name == "MEMORY_DEVICE_SIZE_CHANGE":
             self.observe(size=await machine_growth.measure(qmp))
         if event.name in _CHANGES:
             self.observe(run_state=await qmp.status())
 
     async def _shut_down(self, qmp: Monitor, event: Event) -> None:
-        if event.data.get("reason") == "guest-panic":
-            self.observe(panicked=True)
-        elif event.data.get("guest"):
+        if event.data.get("guest") and event.data.get("reason") != "guest-panic":
             self.observe(guest_stopped=True)
         if await qmp.status() == "shutdown":
             await self._after_shutdown(qmp)

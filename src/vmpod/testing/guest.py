@@ -1,8 +1,9 @@
 """The smallest guest: a boot sector that talks on the serial port and obeys the power button.
 
 It boots within a second even under emulation. On COM1 it prints `GREETING`, then echoes what it hears; `POWER_OFF`
-makes it turn the machine off, `REBOOT` makes it start anew, both of its own accord. The power button (ACPI, where
-SeaBIOS puts it on q35) turns the machine off, as an operating system does; `deaf` ignores it.
+makes it turn the machine off, `REBOOT` makes it start anew, both of its own accord. `PANIC` makes it tell its panic
+device (pvpanic on the ISA bus) that it is lost, and stand still. The power button (ACPI, where SeaBIOS puts it on q35)
+turns the machine off, as an operating system does; `deaf` ignores it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 GREETING = b"guest is up\r\n"
-POWER_OFF, REBOOT = b"\x04", b"\x12"
+POWER_OFF, PANIC, REBOOT = b"\x04", b"\x10", b"\x12"
 _SECTOR = 512
 _ORIGIN = 0x7C00
 _DISK_BYTES = 1 << 20
@@ -20,11 +21,12 @@ def boot_sector(*, deaf: bool = False) -> bytes:
     """512 bytes of 16-bit code."""
     start = bytes.fromhex("fa 31c0 8ed8 fc ba0206 b80001 ef be") + b"MM"  # arm the button; si = message
     put = bytes.fromhex("ac 84c0 7406 baf803 ee ebf5")
-    loop = bytes.fromhex("ba0006 ed f6c401") + (b"\x90\x90" if deaf else b"\x75\x17")
-    echo = bytes.fromhex("bafd03 ec a801 74ee baf803 ec 3c04 7407 3c12 740b ee ebdf")
+    loop = bytes.fromhex("ba0006 ed f6c401") + (b"\x90\x90" if deaf else b"\x75\x1b")
+    echo = bytes.fromhex("bafd03 ec a801 74ee baf803 ec 3c04 740b 3c10 7414 3c12 740b ee ebdb")
     off = bytes.fromhex("ba0406 b80020 ef f4")
     anew = bytes.fromhex("b0fe e664 f4")  # the keyboard controller's reset line
-    code = start + put + loop + echo + off + anew
+    panic = bytes.fromhex("ba0505 b001 ee ebfe")
+    code = start + put + loop + echo + off + anew + panic
     message = (_ORIGIN + len(code)).to_bytes(2, "little")
     whole = code.replace(b"MM", message, 1) + GREETING + b"\0"
     return whole.ljust(_SECTOR - 2, b"\0") + b"\x55\xaa"

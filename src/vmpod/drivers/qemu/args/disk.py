@@ -129,8 +129,7 @@ def _behaviour(disk: Disk) -> dict[str, str | int | bool | None]:
 
 
 def _errors(disk: Disk) -> dict[str, str | int | bool | None]:
-    """What follows an error of the host's disk; QEMU's own rule pauses the machine only when space has run out."""
-    if not disk.on_error:
-        return {}
-    on_read = "report" if disk.on_error == "enospace" else disk.on_error
-    return {"werror": "enospc" if disk.on_error == "enospace" else disk.on_error, "rerror": on_read}
+    """What follows an error of the host's disk: the machine pauses (KubeVirt's default), or the guest is told."""
+    chosen = disk.on_error or "stop"
+    on_read = "report" if chosen == "enospace" else chosen
+    return {"werror": "enospc" if chosen == "enospace" else chosen, "rerror": on_read}

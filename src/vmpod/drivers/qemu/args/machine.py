@@ -62,8 +62,11 @@ def _timers(spec: MachineSpec) -> tuple[str, ...]:
 
 
 def _actions(spec: MachineSpec) -> tuple[str, ...]:
-    actions = {"reboot": "shutdown"} if spec.stop_on_reboot else {}
+    """A panic ends QEMU with 1, so that it is told from a shutdown also by an engine that did not see it happen."""
+    actions = {"panic": "exit-failure"}
+    if spec.stop_on_reboot:
+        actions["reboot"] = "shutdown"
     if spec.watchdog:
         actions["watchdog"] = spec.watchdog.action
     paused = ("-S",) if spec.start_paused else ()
-    return paused + (("-action", ",".join(f"{k}={v}" for k, v in actions.items())) if actions else ())
+    return (*paused, "-action", ",".join(f"{key}={value}" for key, value in actions.items()))
