@@ -12,6 +12,7 @@ from vmpod.api.pages import Pages
 from vmpod.api.sockets import Tunnel
 from vmpod.api.streams import NoStreams, Streams
 from vmpod.base import log
+from vmpod.base.errors import Problem
 from vmpod.client.inprocess import Request, Response
 from vmpod.model import status
 from vmpod.store import Store
@@ -47,6 +48,9 @@ class Api:
             return await endpoint(call)
         except status.ApiError as error:
             return error_response(error)
+        except Problem as problem:  # the host refuses, as with a full disk: words for people, no trace of ours
+            _log.warning("%s %s: %s", request.method, request.path, problem)
+            return error_response(status.internal(problem))
         except Exception as fault:
             _log.exception("%s %s failed", request.method, request.path)
             return error_response(status.internal(fault))
