@@ -10,11 +10,17 @@ import pytest
 from vmpod.base.errors import Problem
 from vmpod.cli import bringing, import_
 from vmpod.cli.bringing import Wish
+from vmpod.intake.image import Advice, Choice
 from vmpod.kinds import for_object
 from vmpod.kinds.schema import unknown_fields
 from vmpod.model.yaml import load_all
 
-WISH = Wish("db", "default", Path("/images/db.qcow2"), "1Gi", "512Mi", 2, (22, 5432, 9))
+DISK = bytes(510) + b"\x55\xaa" + bytes(1 << 20)
+ADVICE = Advice(
+    "boots", "Debian starts by BIOS", bus=Choice("sata", "no driver"), model=Choice("e1000", "old"), firmware=Choice("uefi", "EFI"),
+    probe=Choice("tcp:5432", "others wait"), ports_why="5432 is postgresql's", notes=("there is no guest agent",),
+)
+WISH = Wish("db", "default", Path("/images/db.qcow2"), "1Gi", "512Mi", 2, (22, 5432, 9), ADVICE)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +43,18 @@ def test_the_manifests_have_no_field_that_their_kinds_lack() -> None:
     for one in objects:
         kind = for_object(one)
         assert kind is not None and unknown_fields(kind, one) == []
+    spec = objects[1]["spec"]["template"]["spec"]
+    assert spec["domain"]["devices"]["disks"][0]["disk"]["bus"] == "sata"
+    assert spec["domain"]["firmware"] == {"bootloader": {"efi": {"secureBoot": False}}}
+    assert spec["readinessProbe"]["tcpSocket"] == {"port": 5432}
     assert [port["name"] for port in objects[2]["spec"]["ports"]] == ["ssh", "postgres", "port-9"]
+
+
+def test_the_reasons_stand_behind_the_choices() -> None:
+    text = bringing.text(WISH)
+    for line in ("bus: sata  # no driver", "model: e1000  # old", "efi:  # EFI", "readinessProbe:  # others wait",
+                 "ports:  # 5432 is postgresql's", "# there is no guest agent"):  # fmt: skip
+        assert line in text
 
 
 @pytest.mark.parametrize(
@@ -67,9 +84,10 @@ def test_the_progress_is_told() -> None:
         (None, {}, "No such file"),
         (b"", {}, "the file is empty"),
         (b"hello", {}, "no known format"),
-        (b"\x1f\x8b" + b"0" * 100, {}, "it is compressed, so its size cannot be seen"),
-        (b"\x1f\x8b" + b"0" * 100, {"size": "lots"}, "--size 'lots' is no quantity"),
-        (b"\x1f\x8b" + b"0" * 100, {"size": "1Gi", "name": "A b"}, "'A b' is no name"),
+        (b"\x1f\x8b" + b"0" * 100, {}, "truncated or damaged"),
+        (DISK, {"size": "lots"}, "--size 'lots' is no quantity"),
+        (DISK, {"size": "1Gi", "name": "A b"}, "'A b' is no name"),
+        (DISK, {"size": "1Ki"}, "more than --size 1Ki"),
     ],
 )
 def test_what_is_refused_before_any_engine_is_asked(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from vmpod.cli.ready import Verdict
+from vmpod.intake.image import Advice
 from vmpod.model import meta
 from vmpod.model.meta import Object, get
 from vmpod.model.yaml import dump_all
@@ -30,6 +31,7 @@ class Wish:
     memory: str
     cpus: int
     ports: tuple[int, ...]
+    advice: Advice
     is_cdrom: bool = False
 
 
@@ -56,24 +58,36 @@ def claim(wish: Wish) -> Object:
 
 def machine(wish: Wish) -> Object:
     """The machine that boots from it."""
-    how = {"cdrom": {"bus": "sata"}} if wish.is_cdrom else {"disk": {"bus": "virtio"}}
-    domain = {
+    how = {"cdrom" if wish.is_cdrom else "disk": {"bus": wish.advice.bus.value}}
+    domain: Object = {
         "cpu": {"cores": wish.cpus},
         "memory": {"guest": wish.memory},
         "devices": {
             "disks": [{"name": "system", **how}],
-            "interfaces": [{"name": "default", "model": "virtio", "masquerade": {}}],
+            "interfaces": [{"name": "default", "model": wish.advice.model.value, "masquerade": {}}],
         },
     }
+    if wish.advice.firmware.value == "uefi":
+        domain["firmware"] = {"bootloader": {"efi": {"secureBoot": False}}}
+    probe = _probe(wish.advice.probe.value)
     template = {
         "metadata": {"labels": {"app": wish.name}},
         "spec": {
             "domain": domain,
+            **({"readinessProbe": probe} if probe else {}),
             "networks": [{"name": "default", "pod": {}}],
             "volumes": [{"name": "system", "persistentVolumeClaim": {"claimName": wish.name}}],
         },
     }
     return _object("kubevirt.io/v1", "VirtualMachine", wish, {"runStrategy": "Always", "template": template})
+
+
+def _probe(said: str) -> Object:
+    """A readiness probe as `Advice.probe` names it: `tcp:PORT`, `agent` or nothing."""
+    kind, _, port = said.partition(":")
+    if kind == "tcp":
+        return {"tcpSocket": {"port": int(port)}, "periodSeconds": 5}
+    return {"guestAgentPing": {}, "periodSeconds": 5} if kind == "agent" else {}
 
 
 def service(wish: Wish) -> Object:
@@ -97,7 +111,28 @@ def text(wish: Wish) -> str:
         "# The claim is filled from the image file on this host. On a cluster fill it with:\n"
         f"#   virtctl image-upload pvc {wish.name} --size={wish.size} --image-path={wish.image.name}\n"
     )
-    return head + dump_all(objects)
+    return head + "".join(f"# {line}\n" for line in _notes(wish)) + _explained(dump_all(objects), wish.advice)
+
+
+def _notes(wish: Wish) -> Iterator[str]:
+    """What a person should know of the image before it is started."""
+    yield f"{wish.advice.verdict}: {wish.advice.why}"
+    yield from wish.advice.notes
+
+
+def _explained(text: str, advice: Advice) -> str:
+    """The reasons of the choices, behind the lines that hold them."""
+    reasons = {
+        "bus: ": advice.bus.why, "model: ": advice.model.why, "efi:": advice.firmware.why,
+        "readinessProbe:": advice.probe.why, "guest: ": advice.memory.why, "cores: ": advice.cpus.why,
+        "ports:": advice.ports_why,
+    }  # fmt: skip
+    return "".join(line + _reason(line, reasons) + "\n" for line in text.splitlines())
+
+
+def _reason(line: str, reasons: dict[str, str]) -> str:
+    found = next((why for begins, why in reasons.items() if line.strip().removeprefix("- ").startswith(begins)), "")
+    return f"  # {found}" if found else ""
 
 
 def standing(claim: Object) -> Verdict:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 
 import click
 
 from vmpod.base.errors import Problem
-from vmpod.cli import apply, bringing, session
+from vmpod.cli import apply, bringing, looking, session
 from vmpod.cli.apply import Wanted
 from vmpod.cli.bringing import Wish
 from vmpod.cli.progress import Progress
 from vmpod.client.simple import SimpleClient
-from vmpod.drivers.disks import formats, inspect
 from vmpod.intake.documents import Manifest
+from vmpod.intake.image import advise
 from vmpod.kinds import PERSISTENTVOLUMECLAIM
 from vmpod.model import names, quantity
 from vmpod.model.meta import uid
@@ -29,19 +28,20 @@ _GOING_S = 30.0
 @click.argument("image", type=click.Path())
 @click.option("--name", default="", help="What the machine, its claim and its service are called; default: the file's.")
 @click.option("-n", "--namespace", "space", default="default", show_default=True)
-@click.option("--memory", default="1Gi", show_default=True, help="Of the machine.")
-@click.option("--cpus", type=click.IntRange(1, 512), default=1, show_default=True)
+@click.option("--memory", default="", help="Of the machine; default: by what is on the image.")
+@click.option("--cpus", type=click.IntRange(0, 512), default=0, help="Default: by what is on the image.")
 @click.option("--size", default="", help="Of the disk that the machine sees; default: as large as the image.")
-@click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True, default=(22, 80), show_default=True,
-              help="What the service offers; repeatable.")  # fmt: skip
+@click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True,
+              help="What the service offers; repeatable; default: what the image's services listen on.")  # fmt: skip
 @click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), show_default=True,
               help="Where NAME.yaml is written.")  # fmt: skip
-@click.option("--apply", "bring_up", is_flag=True, help="Also start the machine and wait until it is ready.")
+@click.option("--up", "--apply", "bring_up", is_flag=True, help="Also start the machine and wait until it is ready.")
 @click.option("--timeout", type=float, default=3600.0, show_default=True, help="Seconds to wait.")
 def command(image: str, name: str, space: str, memory: str, cpus: int, size: str, ports: tuple[int, ...],
             output_dir: Path, bring_up: bool, timeout: float) -> None:  # fmt: skip
     """Make a copy-on-write base of a disk image (qcow2, vmdk, vdi, vhdx, vhd, raw, ISO; also gzip, xz, zstd or bzip2
-    of one) and a claim upon it, and write a VirtualMachine and a Service to edit. The image is only read."""
+    of one) and a claim upon it, and write a VirtualMachine and a Service to edit, chosen by what is on the image
+    (`vmpod inspect` shows it), with the reasons. The image is only read."""
     file = Path(image).expanduser()
     wish = _wish(file, name, space, memory, cpus, size, ports)
     target = output_dir / f"{wish.name}.yaml"
@@ -57,7 +57,10 @@ def command(image: str, name: str, space: str, memory: str, cpus: int, size: str
 
 def _wish(file: Path, name: str, space: str, memory: str, cpus: int, size: str, ports: tuple[int, ...]) -> Wish:
     """What is asked for, checked as far as it can be without the engine. Raises Problem."""
-    virtual = _virtual_bytes(file)
+    found = looking.look(file)
+    advice, virtual = advise(found), found.virtual_bytes
+    if advice.verdict == "fails":
+        click.echo(f"{file} will not boot: {advice.why}\n  {advice.remedy}", err=True)
     called = name or bringing.name_of(file)
     if not names.is_dns1123_label(called):
         why = f"{called!r} is no name for an object (a-z, 0-9 and -, at most 63)"
@@ -65,38 +68,13 @@ def _wish(file: Path, name: str, space: str, memory: str, cpus: int, size: str, 
     for option, value in (("--memory", memory), ("--size", size)):
         if value and not quantity.is_valid(value):
             raise Problem(f"import {file}", f"{option} {value!r} is no quantity", f"{option} 2Gi", "Quantity")
-    wanted = size or _default_size(file, virtual)
+    wanted = size or bringing.size_of(virtual)
     if quantity.to_bytes(wanted) < virtual:
         why = f"its disk has {bringing.size_of(virtual)}, more than --size {size}"
         raise Problem(f"import {file}", why, f"vmpod import {file} --size {bringing.size_of(virtual)}", "TooSmall")
-    is_cdrom = not formats.compression(file) and _is_cdrom(file)
-    return Wish(called, space, file.resolve(), wanted, memory, cpus, tuple(dict.fromkeys(ports)), is_cdrom)
-
-
-def _virtual_bytes(file: Path) -> int:
-    """How large the image's disk is; 0 when it is compressed, so that only the import can tell. Raises Problem."""
-    what = f"import {file}"
-    try:
-        if formats.compression(file):
-            return 0
-        return asyncio.run(inspect.inspect(file)).virtual_bytes
-    except IsADirectoryError:
-        raise Problem(what, "it is a folder", f"ls {file}", "Format") from None
-    except OSError as error:
-        raise Problem(what, error.strerror or str(error), f"ls -l {file}", "Missing") from None
-
-
-def _default_size(file: Path, virtual: int) -> str:
-    if not virtual:
-        why = "it is compressed, so its size cannot be seen beforehand"
-        raise Problem(f"import {file}", why, f"vmpod import {file} --size 20Gi", "Size")
-    return bringing.size_of(virtual)
-
-
-def _is_cdrom(file: Path) -> bool:
-    with file.open("rb") as image:
-        image.seek(0x8001)
-        return image.read(5) == b"CD001"
+    offered = tuple(dict.fromkeys(ports or advice.ports))
+    return Wish(called, space, file.resolve(), wanted, memory or advice.memory.value, cpus or int(advice.cpus.value),
+                offered, advice, found.cdrom)  # fmt: skip
 
 
 def _check_free(target: Path) -> None:

@@ -1,0 +1,1 @@
+"""What is inside the disk of a machine, read without starting it, mounting it or being root."""

@@ -1,0 +1,213 @@
+"""Look into an image: `look(path)`.
+
+QEMU serves the image's bytes; a process of its own, with no rights and little memory, makes sense of them: an image
+from elsewhere may be made to break its reader.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmpod.base.errors import Problem
+from vmpod.drivers.disks import formats
+from vmpod.drivers.inspection import blocks, facts, filesystems, linux, lvm, partitions, trees, windows
+from vmpod.drivers.inspection.blocks import Blocks, Slice
+from vmpod.drivers.inspection.facts import Image, Part, System, Trouble
+from vmpod.drivers.inspection.partitions import Division
+from vmpod.drivers.inspection.trees import Tree, Volume
+from vmpod.drivers.inspection.xfs import Xfs
+
+_MOST_MEMORY = 2 << 30
+_LONGEST_S = 120.0
+_NOBODY = 65534
+_LOADERS = ("BOOTX64.EFI", "BOOTAA64.EFI", "BOOTIA32.EFI")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A part with its bytes, and its files when they can be read."""
+
+    part: Part
+    uuid: str
+    blocks: Blocks
+    volume: Volume | None
+
+
+def look(path: Path) -> Image:
+    """All that can be told of an image. Raises Problem when it is no image, damaged, or refers to other files."""
+    format = formats.detect(path)
+    with blocks.serving(path, format) as connection:
+        argv = [sys.executable, "-m", __name__, str(connection.fileno()), str(path)]
+        try:
+            child = subprocess.run(argv, pass_fds=(connection.fileno(),), stdin=subprocess.DEVNULL, capture_output=True,
+                                   timeout=_LONGEST_S, check=False)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise _odd(path, f"reading it takes more than {_LONGEST_S:g} s") from None
+    try:
+        said = json.loads(child.stdout)
+    except ValueError:
+        why = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise _odd(path, why or f"its reader ended with {child.returncode}") from None
+    if "problem" in said:
+        raise Problem(**said["problem"])
+    return facts.restored(said | {"format": format, "actual_bytes": path.stat().st_blocks * 512})
+
+
+def _odd(path: Path, why: str) -> Problem:
+    return Problem(f"look into {path}", why, f"qemu-img check {path}", "Damaged")
+
+
+def examine(disk: Blocks, name: str = "") -> Image:
+    """What its bytes tell of a disk."""
+    division = partitions.read(disk)
+    found = list(_parts(disk, division))
+    unread = tuple(f"{one.part.name}: {one.part.filesystem}" for one in found if _is_closed(one))
+    return Image(
+        path=name, format="raw", virtual_bytes=disk.size, actual_bytes=0, table=division.table,
+        boots=tuple(_boots(division, found)), cdrom=division.table == "iso9660",
+        parts=tuple(one.part for one in found), system=_system(found), unread=unread,
+    )  # fmt: skip
+
+
+def _is_closed(one: Found) -> bool:
+    return one.volume is None and one.part.filesystem not in ("", "swap", "lvm")
+
+
+def _parts(disk: Blocks, division: Division) -> Iterator[Found]:
+    listed = division.parts or (Part("disk", 0, disk.size, label=""),)
+    members: list[Blocks] = []
+    for part in listed:
+        piece: Blocks = Slice(disk, part.start, part.size)
+        one = _found(part, piece)
+        members += [piece] if one.part.filesystem == "lvm" else []
+        yield one
+    for name, piece in lvm.volumes(members):
+        yield _found(Part(name, -1, piece.size, "lvm"), piece)
+
+
+def _found(part: Part, piece: Blocks) -> Found:
+    mark = filesystems.mark(piece)
+    part = dataclasses.replace(part, filesystem=mark.name, label=mark.label or part.label, free_bytes=mark.free_bytes)
+    return Found(part, mark.uuid, piece, _volume(mark.name, piece))
+
+
+def _volume(filesystem: str, piece: Blocks) -> Volume | None:
+    try:
+        if filesystem == "xfs":
+            return Xfs(piece)
+        return trees.Sleuth(piece) if filesystem in trees.READ_BY_TSK else None
+    except OSError:
+        return None
+
+
+def _boots(division: Division, found: list[Found]) -> Iterator[str]:
+    """bios: code in the first sector and a place it goes on from; uefi: a loader on a FAT file system."""
+    if division.table == "iso9660":
+        yield from division.el_torito
+        return
+    kinds = {one.part.kind for one in found}
+    if division.boot_code and (division.table != "gpt" or "bios-boot" in kinds or not _efi(found)):
+        yield "bios"
+    if _efi(found):
+        yield "uefi"
+
+
+def _efi(found: list[Found]) -> list[str]:
+    """The loaders for UEFI on the disk."""
+    files = []
+    for one in found:
+        if one.part.filesystem == "vfat" and one.volume is not None:
+            tree = Tree(one.volume)
+            files += [path for path in tree.below("/EFI", 2) if path.upper().endswith(".EFI")]
+    return files
+
+
+def _system(found: list[Found]) -> System:
+    for one in found:
+        if one.volume is None:
+            continue
+        tree = Tree(one.volume)
+        if windows.is_windows(tree):
+            return windows.system(tree)
+        if linux.is_linux(tree):
+            whole = Tree(one.volume, mounted(tree, found, one))
+            seen = linux.system(whole)
+            return dataclasses.replace(seen, troubles=(*seen.troubles, *_loader_troubles(found)))
+    return System(troubles=tuple(_loader_troubles(found)))
+
+
+def _loader_troubles(found: list[Found]) -> Iterator[Trouble]:
+    files = _efi(found)
+    if files and not any(path.upper().rsplit("/", 1)[-1] in _LOADERS for path in files):
+        yield Trouble(f"UEFI finds its loader by an entry of the old machine only ({files[0]})", "the EFI partition",
+                      "copy it to /EFI/BOOT/BOOTX64.EFI, or keep a persistent firmware and choose it once")  # fmt: skip
+
+
+def mounted(tree: Tree, found: list[Found], root: Found) -> dict[str, Volume]:
+    """The other file systems at the places where fstab mounts them; a partition with kernels is /boot in any case."""
+    places: dict[str, Volume] = {}
+    named = _by_name(found)
+    for device, place in linux.fstab(tree):
+        one = named.get(device.strip('"'))
+        if one is not None and one is not root and one.volume is not None and place.startswith("/") and place != "/":
+            places[place.rstrip("/")] = one.volume
+    for one in found:
+        if one is not root and one.volume is not None and "/boot" not in places and _has_kernel(Tree(one.volume)):
+            places["/boot"] = one.volume
+    return places
+
+
+def _by_name(found: list[Found]) -> Mapping[str, Found]:
+    named = {}
+    for one in found:
+        group, slash, volume = one.part.name.partition("/")
+        if slash:
+            named[f"/dev/{group}/{volume}"] = one
+            named[f"/dev/mapper/{group.replace('-', '--')}-{volume.replace('-', '--')}"] = one
+        if one.uuid:
+            named[f"UUID={one.uuid}"] = one
+        if one.part.label:
+            named[f"LABEL={one.part.label}"] = one
+        for prefix in ("sda", "vda", "hda", "xvda"):
+            named[f"/dev/{prefix}{one.part.name}"] = one
+    return named
+
+
+def _has_kernel(tree: Tree) -> bool:
+    return any(name.startswith(("vmlinuz", "bzImage")) for name in tree.names("/"))
+
+
+def drop_rights() -> None:
+    """Become nobody, if we are root, in a process that can start no other and holds little memory."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+
+
+def main() -> None:
+    """The process: a connection and the image's name in, one line of JSON out."""
+    connection, name = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    connection.settimeout(_LONGEST_S)
+    b"".decode("utf-16-le"), b"".decode("latin-1"), b"".decode("ascii")  # codecs are files that nobody may not reach
+    drop_rights()
+    try:
+        said = dataclasses.asdict(examine(blocks.Nbd(connection, name), name))
+    except Problem as problem:
+        said = {"problem": {"what": problem.what, "why": problem.why, "fix": problem.fix, "reason": problem.reason}}
+    sys.stdout.write(json.dumps(said) + "\n")
+
+
+if __name__ == "__main__":
+    main()

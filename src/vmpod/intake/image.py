@@ -1,0 +1,184 @@
+"""What a machine for an image needs, and why: decided from what was found on its disk. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from vmpod.drivers.inspection.facts import Image, System
+
+_GIB: Final = 1 << 30
+_HERE: Final = ("x86_64", "i386", "")
+_WEB: Final = (80, 443, 8080, 8443, 3000, 5000, 8000)
+_NO_SERVICE_PORTS: Final = (111, 25)  # offered to the network by systems, wanted by nobody
+_ROOMY: Final = ("rhel", "centos", "rocky", "almalinux", "ol", "fedora", "sles")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision: the value and the observation it follows from."""
+
+    value: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """How to run an image. `verdict` is boots, unsure or fails; `remedy` says what to do when it is not boots."""
+
+    verdict: str
+    why: str
+    remedy: str = ""
+    bus: Choice = Choice("virtio", "")
+    model: Choice = Choice("virtio", "")
+    firmware: Choice = Choice("bios", "")
+    memory: Choice = Choice("1Gi", "")
+    cpus: Choice = Choice("1", "")
+    ports: tuple[int, ...] = ()
+    ports_why: str = ""
+    probe: Choice = Choice("", "")
+    notes: tuple[str, ...] = field(default=())
+
+
+def advise(image: Image) -> Advice:
+    """Decide bus, card, firmware, size, ports and probe for an image."""
+    verdict, why, remedy = _verdict(image)
+    ports, ports_why = _ports(image.system)
+    return Advice(
+        verdict, why, remedy, bus=_bus(image), model=_model(image), firmware=_firmware(image), memory=_memory(image),
+        cpus=_cpus(image), ports=ports, ports_why=ports_why, probe=_probe(image.system, ports),
+        notes=tuple(_notes(image)),
+    )  # fmt: skip
+
+
+def _verdict(image: Image) -> tuple[str, str, str]:
+    system = image.system
+    if system.architecture not in _HERE:
+        why = f"its programs are for {system.architecture}, and machines here are x86_64"
+        return "fails", why, "take an x86_64 image"
+    if not image.boots:
+        return _unbootable(image)
+    if image.cdrom:
+        return "boots", f"it is a CD-ROM that starts by {_and(image.boots)}", ""
+    if image.unread and not system.family:
+        why = f"it starts by {_and(image.boots)}, but its file systems were not read ({', '.join(image.unread)})"
+        return "unsure", why, "vmpod import --check-boot tells"
+    if not system.family:
+        why = f"it starts by {_and(image.boots)}, but no known system was found on it"
+        return "unsure", why, "vmpod import --check-boot tells"
+    return "boots", f"{system.name} starts by {_and(image.boots)}", ""
+
+
+def _unbootable(image: Image) -> tuple[str, str, str]:
+    if image.cdrom:
+        return "fails", "it is a CD-ROM without a boot catalogue", "attach it to a machine as a second disk (cdrom)"
+    closed = [name for name in image.unread if name.endswith(("luks", "bitlocker"))]
+    if closed:
+        return "fails", f"no boot loader was found, and {', '.join(closed)} is encrypted", "import the whole disk"
+    if not image.table and image.parts and image.parts[0].filesystem:
+        why = f"it is one {image.parts[0].filesystem} file system without a partition table and a boot loader"
+        return "fails", why, "use it as a second disk, or boot its kernel by firmware.kernelBoot"
+    return "fails", "there is no boot loader, neither for BIOS nor for UEFI", "use it as a second disk"
+
+
+def _and(words: tuple[str, ...]) -> str:
+    names = {"bios": "BIOS", "uefi": "UEFI"}
+    return " and ".join(names.get(word, word) for word in words)
+
+
+def _bus(image: Image) -> Choice:
+    system = image.system
+    if image.cdrom:
+        return Choice("sata", "a CD-ROM drive is a SATA device")
+    if system.family == "windows":
+        has, lacks = Choice("virtio", "Windows has viostor"), Choice("sata", "Windows has no viostor driver")
+        return has if system.virtio else lacks
+    if system.family != "linux":
+        return Choice("sata", "nothing is known of its drivers, and every system has those of SATA")
+    return _linux_bus(system)
+
+
+def _linux_bus(system: System) -> Choice:
+    if "sd" in system.disk_names:
+        return Choice("sata", "its configuration names the disk /dev/sda, and a virtio disk is called /dev/vda")
+    if not system.kernels:
+        return Choice("virtio", "a Linux kernel was not found, and nearly all have its driver")
+    kernel = system.kernels[0]
+    if kernel.virtio in ("builtin", "initramfs"):
+        where = "is built into" if kernel.virtio == "builtin" else "is in the initramfs of"
+        return Choice("virtio", f"its driver {where} kernel {kernel.version}")
+    if kernel.virtio == "unknown":
+        return Choice("virtio", f"kernel {kernel.version} most likely has its driver (its initramfs could not be read)")
+    return Choice("sata", f"the initramfs of kernel {kernel.version} has no virtio driver for disks")
+
+
+def _model(image: Image) -> Choice:
+    system = image.system
+    if system.family == "windows":
+        lacks = any("network card" in one.what for one in system.troubles)
+        return Choice("e1000e", "Windows has no netkvm driver") if lacks else Choice("virtio", "Windows has netkvm")
+    if system.family == "linux":
+        return Choice("virtio", "Linux has its driver")
+    return Choice("e1000", "nothing is known of its drivers, and nearly every system has this one's")
+
+
+def _firmware(image: Image) -> Choice:
+    if "bios" in image.boots:
+        disk, cdrom = "the first sector of the disk holds a boot loader", "the boot catalogue of the CD-ROM names it"
+        return Choice("bios", cdrom if image.cdrom else disk)
+    if "uefi" in image.boots:
+        return Choice("uefi", "there is a loader on an EFI partition, and none for BIOS")
+    return Choice("bios", "no boot loader was found")
+
+
+def _memory(image: Image) -> Choice:
+    system = image.system
+    if system.family == "windows":
+        return Choice("4Gi", "Windows is slow with less")
+    if image.cdrom:
+        return Choice("2Gi", "installers unpack themselves into memory")
+    if system.id in _ROOMY:
+        return Choice("2Gi", f"{system.name or system.id} asks for 1.5 GiB and more")
+    return Choice("1Gi", "enough for most services")
+
+
+def _cpus(image: Image) -> Choice:
+    is_windows = image.system.family == "windows"
+    return Choice("2", "Windows uses one for itself") if is_windows else Choice("1", "raise it at will")
+
+
+def _ports(system: System) -> tuple[tuple[int, ...], str]:
+    """The ports that the system's services will listen on."""
+    named = {port: one.name for one in system.services for port in one.ports if port not in _NO_SERVICE_PORTS}
+    if system.ssh and 22 not in named:
+        named[22] = "sshd"
+    if not named:
+        return (22,), "nothing was found that listens; 22 is a guess"
+    return tuple(sorted(named)), ", ".join(f"{port} is {named[port]}'s" for port in sorted(named))
+
+
+def _probe(system: System, ports: tuple[int, ...]) -> Choice:
+    """Readiness by the port of the application, else by the guest agent; none when only a login is offered."""
+    known = {port for one in system.services for port in one.ports}
+    first = next((port for port in (*_WEB, *ports) if port in ports and port in known and port not in (22, 3389)), 0)
+    if first:
+        return Choice(f"tcp:{first}", "others are sent to it only when its service answers")
+    if system.guest_agent:
+        return Choice("agent", "the guest agent answers when the system is up")
+    return Choice("", "")
+
+
+def _notes(image: Image) -> Iterator[str]:
+    system = image.system
+    if system.cloud_init:
+        name = "Cloudbase-Init" if system.family == "windows" else "cloud-init"
+        yield f"{name} is there: users, keys and the network can be given by a cloudInitNoCloud volume"
+    elif system.family == "linux" and system.users and not system.ssh:
+        yield "there is no SSH server: use vmpod console, or vmpod vnc"
+    if system.family == "linux" and not system.guest_agent:
+        yield "there is no guest agent: addresses, freezing and passwords need qemu-guest-agent in it"
+    small = [part for part in image.parts if 0 <= part.free_bytes < _GIB // 8 and part.size > _GIB // 4
+             and part.filesystem.startswith(("ext", "xfs"))]  # fmt: skip
+    for part in small:
+        yield f"the file system {part.label or part.name} has only {part.free_bytes >> 20} MiB free: --size makes room"
