@@ -23,6 +23,7 @@ from vmpod.testing.guest import write_disk
 from ..e2e.product import Product, wait
 
 Object = dict[str, Any]
+LAB = "localhost/vmpod-examples/lab:1"
 QUICK, DEAF = "localhost/vmpod-test/quick:1", "localhost/vmpod-test/deaf:1"
 _SUB = "/apis/subresources.kubevirt.io/v1/namespaces/default"
 
@@ -175,6 +176,25 @@ def type_in(home: Product, name: str, keys: bytes) -> None:
     """Keys for the guest, whatever it says."""
     with stream(home, name, "console") as console:
         console.send(keys)
+
+
+def typed(home: Product, name: str, command: str, patience_s: float = 30) -> str:
+    """What a command prints on a Linux guest's console, between two marks that its echo does not hold."""
+    with stream(home, name, "console") as console:
+        console.send(f"\necho be''gin; {command}; echo en''d\n".encode())
+        found = heard(console, b"end\r\n", patience_s).decode(errors="replace")
+    return found.rpartition("begin\r\n")[2].partition("end\r\n")[0].strip()
+
+
+def has_shell(home: Product, name: str, timeout_s: float = 240) -> None:
+    """Until the Linux guest obeys on its console."""
+    def answers() -> bool:
+        try:
+            return typed(home, name, "uname", 5) == "Linux"
+        except (AssertionError, ApiError):
+            return False
+
+    wait(answers, f"{name} has a shell", timeout_s, 0.5)
 
 
 def gone(home: Product, *kinds: str) -> None:

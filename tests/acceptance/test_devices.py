@@ -106,9 +106,6 @@ def test_an_accelerator_that_is_asked_for(home: Product) -> None:
 
 @pytest.mark.parametrize(("name", "devices", "domain", "told"), [
     ("pages", {}, {"memory": {"guest": "4Gi", "hugepages": {"pageSize": "4Gi"}}}, "it wants 1 huge pages of 4194304 KiB"),
-    ("kept-tpm", {"tpm": {"persistent": True}}, {}, "spec.domain.devices.tpm.persistent: what a TPM holds is not kept"),
-    ("kept-efi", {}, {"firmware": {"bootloader": {"efi": {"persistent": True, "secureBoot": False}}}},
-     "spec.domain.firmware.bootloader.efi.persistent: what UEFI stores is not kept"),
 ])
 def test_what_cannot_be_is_said(
     home: Product, name: str, devices: dict[str, Any], domain: dict[str, Any], told: str

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
 from ..e2e.product import Product, wait
-from .machines import condition, container_disk, heard, instance, is_shown, machine, stream
+from .machines import LAB, condition, container_disk, has_shell, instance, is_shown, machine, typed
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(480)]
-LAB = "localhost/vmpod-examples/lab:1"
 
 
-def said(home: Product, command: str, patience_s: float = 30) -> str:
-    """What a command prints on the guest's console, between two marks that its echo does not hold."""
-    with stream(home, "lab", "console") as console:
-        console.send(f"\necho be''gin; {command}; echo en''d\n".encode())
-        found = heard(console, b"end\r\n", patience_s).decode(errors="replace")
-    return found.rpartition("begin\r\n")[2].partition("end\r\n")[0].strip()
+def said(home: Product, command: str) -> str:
+    return typed(home, "lab", command)
 
 
 def number(home: Product, command: str) -> int:
     digits = re.findall(r"\d+", said(home, command))
     return int(digits[0]) if digits else -1
-
-
-def boots(home: Product) -> None:
-    def answers() -> bool:
-        try:
-            return said(home, "uname", 5) == "Linux"
-        except AssertionError:
-            time.sleep(0.5)
-            return False
-
-    wait(answers, "the guest answers", 240)
 
 
 def test_processors_and_memory_arrive_in_the_guest(home: Product) -> None:
@@ -45,7 +28,7 @@ def test_processors_and_memory_arrive_in_the_guest(home: Product) -> None:
     apply(home, wanted)
     is_shown(home, "lab", "Running")
     first = instance(home, "lab")
-    boots(home)
+    has_shell(home, "lab")
     said(home, "echo online > /sys/devices/system/memory/auto_online_blocks")
     assert number(home, "nproc") == 1
     before = number(home, "grep MemTotal /proc/meminfo")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from vmpod.base.clock import rfc3339
 from vmpod.controllers import virtualmachineinstance as controller
 from vmpod.controllers.virtualmachineinstance import Seen
+from vmpod.kinds.parts import machine_state
 from vmpod.model import conditions
 from vmpod.model.meta import Object
 from vmpod.reconcile.actions import Create, Delete, Patch, Plan
@@ -86,6 +87,42 @@ class TestVolumes:
         (action,) = controller.plan(found).actions
         assert isinstance(action, Create)
         assert told(found, "DataVolumesReady")[:2] == ("True", "AllDVsReady")
+
+
+class TestState:
+    _KEPT: ClassVar[Object] = {"devices": {"tpm": {"persistent": True}}}
+
+    def test_its_claim_comes_before_the_launcher(self) -> None:
+        owner = {"kind": "VirtualMachine", "name": "orders", "uid": "m1", "controller": True}
+        made = vmi(meta={"ownerReferences": [owner]}, domain=self._KEPT)
+        (action,) = controller.plan(seen(made)).actions
+        assert isinstance(action, Create)
+        claim = action.obj
+        assert claim["metadata"]["labels"] == {"persistent-state-for": "orders"}
+        assert claim["metadata"]["name"].startswith("persistent-state-for-orders-")
+        assert claim["metadata"]["ownerReferences"] == [owner]
+        found = Seen(made, (), {}, {}, EPOCH, state=claim)
+        (action,) = controller.plan(found).actions
+        assert isinstance(action, Create)
+        assert action.obj["spec"]["volumes"] == [
+            {"name": "vm-state", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}]
+        assert status(found)["volumeStatus"] == [
+            {"name": claim["metadata"]["name"], "persistentVolumeClaimInfo": {"claimName": claim["metadata"]["name"]}}]
+
+    def test_without_a_machine_it_goes_with_the_instance(self) -> None:
+        (action,) = controller.plan(seen(vmi(domain=self._KEPT))).actions
+        assert isinstance(action, Create)
+        assert action.obj["metadata"]["ownerReferences"][0]["uid"] == "i1"
+
+    @pytest.mark.parametrize(("owners", "deleted", "found"), [
+        (["m1"], False, True), ([], False, True), (["m0"], False, False), (["m1"], True, False),
+    ])
+    def test_another_machines_state_is_left_alone(self, owners: list[str], deleted: bool, found: bool) -> None:
+        """A machine of the same name may have been deleted a moment ago."""
+        metadata: Object = {"name": "c", "uid": "c1", "labels": {"persistent-state-for": "orders"},
+                            "ownerReferences": [{"uid": one} for one in owners]}
+        claim = {"metadata": metadata | ({"deletionTimestamp": rfc3339(EPOCH)} if deleted else {})}
+        assert (machine_state.find_claim("orders", "m1", [claim]) is not None) is found
 
 
 class TestPhases:

@@ -180,7 +180,6 @@ def test_deprecated() -> None:
 
 
 @pytest.mark.parametrize(("spec", "told"), [
-    ({"domain": {"devices": {"tpm": {"persistent": True}}}}, f"domain.devices.tpm.persistent: {BLOCKS}"),
     ({"domain": {"devices": {"gpus": [{"name": "a"}]}}}, f"domain.devices.gpus: {BLOCKS}"),
     ({"domain": {"devices": {"hostDevices": [{"name": "a"}]}}}, f"domain.devices.hostDevices: {BLOCKS}"),
     ({"domain": {"devices": {"interfaces": [{"name": "a", "sriov": {}}]}}},
@@ -191,8 +190,6 @@ def test_deprecated() -> None:
     ({"domain": {"cpu": {"dedicatedCpuPlacement": True}}}, f"domain.cpu.dedicatedCpuPlacement: {IGNORED}"),
     ({"domain": {"cpu": {"numa": {"guestMappingPassthrough": {}}}}}, f"domain.cpu.numa: {IGNORED}"),
     ({"domain": {"firmware": {"kernelBoot": {"kernelArgs": "a"}}}}, f"domain.firmware.kernelBoot: {BLOCKS}"),
-    ({"domain": {"firmware": {"bootloader": {"efi": {"persistent": True}}}}},
-     f"domain.firmware.bootloader.efi.persistent: {BLOCKS}"),
     ({"domain": {"clock": {"timer": {"rtc": {"tickPolicy": "merge"}}}}}, f"domain.clock.timer.rtc.tickPolicy: {IGNORED}"),
     ({"domain": {"launchSecurity": {"sev": {}}}}, f"domain.launchSecurity: {BLOCKS}"),
     ({"networks": [{"name": "a", "resourceClaim": {"claimName": "b"}}]}, f"networks[0].resourceClaim: {BLOCKS}"),

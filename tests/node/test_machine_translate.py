@@ -21,7 +21,7 @@ from vmpod.drivers.qemu.args import cpu
 from vmpod.kinds.parts import machine_networks
 from vmpod.model.meta import Object
 from vmpod.node.prepared import PreparedVolume
-from vmpod.node.translate.machine import firmware_template, guest_memory_bytes, machine_spec, machine_uuid, vcpus
+from vmpod.node.translate.machine import guest_memory_bytes, machine_spec, machine_uuid, vcpus
 from vmpod.node.translate.machine_container import Surroundings, container_spec, overhead_bytes
 from vmpod.node.translate.machine_disks import letters, targets
 from vmpod.node.translate.machine_nics import guest_hostname, machine_nic, nics
@@ -88,7 +88,7 @@ def test_everything_that_can_be_said() -> None:
     found = translate(vmi(said, startStrategy="Paused", networks=[], volumes=[]))
     assert found.cpu == qemu.Cpu(2, 3, 2, "EPYC", (("vmx", True), ("hle", False), ("plain", True)))
     assert (found.machine, found.serial, found.uuid) == ("q35", "s1", "5d307ca9-b3ef-428c-8861-06e72d69f223")
-    assert found.firmware == qemu.Firmware("/c", "/run/vm/efi-vars.fd", False)
+    assert found.firmware == qemu.Firmware("/c", "/run/vm/efi-vars.fd", False, template="/v")
     assert found.watchdog == qemu.Watchdog(action="poweroff")
     assert (found.rng, found.balloon, found.graphics, found.acpi) == (True, False, False, False)
     assert (found.start_paused, found.stop_on_reboot, found.panic, found.sound) == (True, True, "pvpanic", "ac97")
@@ -200,6 +200,17 @@ def test_a_tpm_begins_before_its_machine(tpm: Object, has: bool) -> None:
     assert ("tpm-tis,tpmdev=tpm0-host,id=tpm0-dev" in found.command) is has
 
 
+def test_what_is_kept_lies_on_the_claim_of_the_machine() -> None:
+    kept: Object = {"devices": {"tpm": {"persistent": True}},
+                    "firmware": {"bootloader": {"efi": {"secureBoot": False, "persistent": True}}}}
+    found = translate(vmi(kept, volumes=[]))
+    assert found.tpm == qemu.Tpm("/state/swtpm", "tpm-crb")
+    assert found.firmware == qemu.Firmware("/c", "/state/nvram/vm1_VARS.fd", False, template="/v")
+    shell = contain(vmi(kept, volumes=[])).entrypoint
+    assert "{ [ -e /state/nvram/vm1_VARS.fd ] || { cp /v /state/nvram/vm1_VARS.fd.new && mv " in shell[2]
+    assert shell[2].index("cp /v") < shell[2].index("swtpm socket") < shell[2].index('exec "$0" "$@"')
+
+
 def test_reserved_overhead_is_added_to_the_limit() -> None:
     more = contain(vmi({"memory": {"guest": "1Gi", "reservedOverhead": {"addedOverhead": "64Mi"}}}))
     assert more.limits.memory_bytes - contain(vmi()).limits.memory_bytes == 64 * MIB
@@ -277,8 +288,9 @@ def test_what_cannot_be_is_named(change: Object, why: str) -> None:
 
 def test_no_firmware_for_what_is_asked() -> None:
     obj = vmi({"firmware": {"bootloader": {"efi": {}}}})
-    assert firmware_template(obj, HOST) == "/sv"
-    assert firmware_template(vmi(), HOST) == ""
+    found = translate(obj).firmware
+    assert found is not None
+    assert found.template == "/sv"
     with pytest.raises(Problem, match="no UEFI firmware with secure boot"):
         translate(obj, replace(HOST, firmware=HOST.firmware[1:]))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from vmpod.controllers.children import child_metadata, suffix
 from vmpod.kinds.parts.machine_networks import pod_interface
+from vmpod.kinds.parts.machine_state import VOLUME as STATE
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, name, namespace, uid
 
@@ -21,6 +22,7 @@ _COPIED = ("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints
            "priorityClassName", "dnsPolicy", "dnsConfig", "subdomain")
 _PRIVATE_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
 _DISKS = "/var/run/kubevirt-private/vmi-disks"
+_STATE = "/var/lib/libvirt/vm-state"
 
 
 def pod_name(vmi: Object) -> str:
@@ -28,9 +30,13 @@ def pod_name(vmi: Object) -> str:
     return f"virt-launcher-{name(vmi)}-{suffix(uid(vmi))}"
 
 
-def launcher_pod(vmi: Object, image: str) -> Object:
-    """The Pod to create for an instance whose volumes are ready."""
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(vmi), "spec": _spec(vmi, image)}
+def launcher_pod(vmi: Object, image: str, state: str = "") -> Object:
+    """The Pod to create for an instance whose volumes are ready; `state` is the claim of what it keeps beside them."""
+    made: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(vmi), "spec": _spec(vmi, image)}
+    if state:
+        made["spec"]["volumes"].append({"name": STATE, "persistentVolumeClaim": {"claimName": state}})
+        made["spec"]["containers"][0]["volumeMounts"].append({"name": STATE, "mountPath": _STATE})
+    return made
 
 
 def grace_s(vmi: Object) -> int:

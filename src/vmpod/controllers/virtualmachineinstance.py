@@ -8,7 +8,7 @@ from datetime import datetime
 
 from vmpod.base.clock import parse, rfc3339
 from vmpod.client.cache import Cache
-from vmpod.controllers import pods
+from vmpod.controllers import machinestate, pods
 from vmpod.controllers.children import (
     INSTANCE_FINALIZER,
     MACHINE_FINALIZER,
@@ -52,6 +52,8 @@ class Seen:
     volumes: Mapping[str, Object | None]
     now: datetime
     has_machine: bool = False
+    state: Object | None = None
+    """The claim that keeps what its firmware and its TPM store"""
 
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
@@ -64,7 +66,8 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     claims = {claim: cache.get(PERSISTENTVOLUMECLAIM, key[0], claim) for one in wanted if (claim := claim_name(one))}
     sources = [source for one in wanted if (source := get(one, "dataVolume", "name"))]
     volumes = {one: cache.get(DATAVOLUME, key[0], one) for one in sources}
-    return Seen(vmi, found, claims, volumes, now, _has_machine(vmi, cache))
+    state = machinestate.seen_claim(vmi, cache) if waits else None
+    return Seen(vmi, found, claims, volumes, now, _has_machine(vmi, cache), state)
 
 
 def _has_machine(vmi: Object, cache: Cache) -> bool:
@@ -121,7 +124,9 @@ def _plan_launcher(seen: Seen) -> Plan:
     waits = blocked(seen.vmi, seen.claims, seen.volumes)
     if waits is not None:
         return Plan((), _WAIT_S, _warning(seen, waits))
-    pod = launcher_pod(seen.vmi, _IMAGE)
+    if machinestate.is_missing(seen.vmi, seen.state):
+        return Plan((Create(PERSISTENTVOLUMECLAIM, machinestate.new_claim(seen.vmi)),), 0.0)
+    pod = launcher_pod(seen.vmi, _IMAGE, name(seen.state) if seen.state else "")
     note = _note(seen, "SuccessfulCreate", f"Created virtual machine pod {name(pod)}")
     return Plan((Create(POD, pod),), None, (note,))
 
@@ -178,6 +183,8 @@ def status(seen: Seen, plan: Plan) -> Object | None:
         fresh["virtualMachineRevisionName"] = revision
     if pod is not None:
         fresh |= _placement(pod)
+    if seen.state is not None:
+        fresh["volumeStatus"] = machinestate.with_row(fresh.get("volumeStatus") or [], seen.state)
     times = list(fresh.get("phaseTransitionTimestamps") or ())
     if not times or times[-1].get("phase") != phase:
         times.append({"phase": phase, "phaseTransitionTimestamp": rfc3339(seen.now)})

@@ -1,9 +1,8 @@
-"""What a machine needs on disk before it starts: the shared root, its socket folder, seeds, UEFI variables."""
+"""What a machine needs on disk before it starts: the shared root, its socket folder, seeds."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.cloudinit import Lookup, seed
 from vmpod.node.translate.machine_nics import QEMU_USER
 
-_MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "run/vm", "etc", "etc/alternatives", "disks", "usr", "var")
+_MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "run/vm", "etc", "etc/alternatives", "disks", "state", "usr",
+                 "var")
 _LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _SHOWN = ("/usr", "/etc/alternatives", "/etc/ld.so.cache")
 _LOG_BYTES = 8 << 20
@@ -50,15 +50,6 @@ def ensure_run(paths: Paths, pod_uid: str) -> Path:
 def _give(path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(path, QEMU_USER, QEMU_USER)
-
-
-def ensure_variables(folder: Path, template: str) -> None:
-    """This machine's own copy of the UEFI variables, made once."""
-    file = folder / "efi-vars.fd"
-    if template and not file.exists():
-        shutil.copyfile(template, file)
-        file.chmod(0o600)
-        _give(file)
 
 
 def write_seeds(paths: Paths, pod: Object, vmi: Object, lookup: Lookup) -> dict[str, PreparedVolume]:

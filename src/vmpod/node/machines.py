@@ -43,7 +43,7 @@ from vmpod.node.prepared import PreparedVolume
 from vmpod.node.status import machine as machine_status
 from vmpod.node.status import stages
 from vmpod.node.status.machine import Guest, Observed
-from vmpod.node.translate.machine import ACCELERATOR, firmware_template, machine_spec
+from vmpod.node.translate.machine import ACCELERATOR, machine_spec
 from vmpod.node.translate.machine_container import COMPUTE, Surroundings, container_spec
 from vmpod.node.translate.machine_nics import machine_nic
 from vmpod.reconcile.actions import Note
@@ -236,7 +236,6 @@ class Machines:
         seeds = machine_files.write_seeds(self._paths, pod, vmi, self._lookup(namespace(pod)))
         volumes = {**prepared, **seeds}
         machine = machine_spec(vmi, volumes, attachment, self._facts)
-        machine_files.ensure_variables(run, firmware_template(vmi, self._facts))
         _check_programs(vmi, machine, self._facts)
         self._check_memory(vmi, machine)
         if vain := cpu.in_vain(machine):

@@ -21,6 +21,7 @@ from vmpod.kinds import (
     SECRET,
     VIRTUALMACHINEINSTANCE,
 )
+from vmpod.kinds.parts import machine_state
 from vmpod.model import quantity
 from vmpod.model.meta import Object, controller_of, get, labels, name, namespace, uid
 from vmpod.model.selectors import from_map
@@ -31,6 +32,7 @@ from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate import claim as claims
 from vmpod.node.translate import files
 from vmpod.node.translate.files import File
+from vmpod.node.translate.machine import STATE
 
 _MADE_BY_MACHINES = ("cloudInitNoCloud", "cloudInitConfigDrive", "configMap", "secret", "serviceAccount",
                      "downwardAPI", "sysprep", "downwardMetrics")  # fmt: skip
@@ -124,7 +126,16 @@ class Volumes:
             raise Problem(f"start the machine of pod {name(pod)}", "its VirtualMachineInstance is gone")
         volumes = get(vmi, "spec", "volumes", default=[])
         mine = [one for one in volumes if not any(key in one for key in _MADE_BY_MACHINES)]
-        return {one["name"]: await self._disk(one, pod, vmi) for one in mine}
+        made = {one["name"]: await self._disk(one, pod, vmi) for one in mine}
+        kept = [one for one in get(pod, "spec", "volumes", default=()) if one["name"] == machine_state.VOLUME]
+        return made | {one["name"]: self._state(one["persistentVolumeClaim"]["claimName"], pod) for one in kept}
+
+    def _state(self, claim: str, pod: Object) -> PreparedVolume:
+        """The folder of a claim as a whole: what is in it, the container alone goes through."""
+        folder = self._bound(claim, pod)
+        if isinstance(folder, str):
+            return PreparedVolume(self._paths.volumes, pending=folder)
+        return PreparedVolume(folder, container_path=STATE, binds=((str(folder), STATE, False),))
 
     async def plugged(self, volume: Object, pod: Object) -> PreparedVolume:
         """A disk for a machine that runs already. Raises Problem when it cannot be used."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vmpod.drivers.qemu.args import cpu, disk, pci
 from vmpod.drivers.qemu.args.options import pairs, text
 from vmpod.drivers.qemu.command import argv
-from vmpod.drivers.qemu.spec import Clock, Cpu, Disk, Firmware, Input, MachineSpec, Nic, Sockets, Watchdog
+from vmpod.drivers.qemu.spec import Clock, Cpu, Disk, Firmware, Input, MachineSpec, Nic, Sockets, Tpm, Watchdog
 
 GOLDEN = Path(__file__).parent / "golden"
 UUID = "5a9fc181-957e-5c32-9e5a-2de5e9673531"
@@ -41,7 +41,7 @@ EVERYTHING = replace(
     clock=Clock(local=True), inputs=(Input(), Input("pen", "virtio")), panic="pvpanic", sound="ich9",
 )  # fmt: skip
 DEVICES = replace(
-    SMALL, transitional=True, rng=True, page_bytes=2 << 20, usb_redirections=4, bios_on_serial=True, tpm=True, video="virtio",
+    SMALL, transitional=True, rng=True, page_bytes=2 << 20, usb_redirections=4, bios_on_serial=True, tpm=Tpm("/run/vm/tpm"), video="virtio",
     cpu=Cpu(features=(("hv-relaxed", True), ("hv-spinlocks", "4096"), ("kvm", False))),
     clock=Clock(local=True, driver="vm", slew=True, hpet=False, pit=False, pit_ticks="delay"),
     chassis=(("manufacturer", "A, B"), ("sku", "4")), sockets=Sockets(serial_log=""),

@@ -77,12 +77,24 @@ class Nic:
 
 @dataclass(frozen=True)
 class Firmware:
-    """UEFI from flash files; `secure_boot` also needs system management mode."""
+    """UEFI from flash files; `secure_boot` also needs system management mode.
+
+    `variables` is this machine's own file, a copy of `template` where it is not there yet.
+    """
 
     code: str
     variables: str
     secure_boot: bool = False
     format: Literal["raw", "qcow2"] = "raw"
+    template: str = ""
+
+
+@dataclass(frozen=True)
+class Tpm:
+    """A trusted platform module, and the folder where its swtpm keeps what it holds."""
+
+    folder: str
+    model: Literal["tpm-tis", "tpm-crb"] = "tpm-tis"
 
 
 @dataclass(frozen=True)
@@ -175,7 +187,7 @@ class MachineSpec:
     transitional: bool = False
     bios_on_serial: bool = False
     page_bytes: int = 0
-    tpm: bool = False
+    tpm: Tpm | None = None
     chassis: tuple[tuple[str, str], ...] = ()
     smbios: tuple[tuple[str, str], ...] = field(default=(("manufacturer", "KubeVirt"), ("product", "None"),
                                                          ("family", "KubeVirt")))

@@ -34,7 +34,7 @@ _DEVICES: Tree = {
     "disks": _DISK,
     "interfaces": _INTERFACE,
     "rng": ACTED, "inputs": ACTED, "panicDevices": ACTED, "sound": ACTED, "clientPassthrough": ACTED,
-    "tpm": {"enabled": ACTED, "persistent": BLOCKS},
+    "tpm": ACTED,
     "video": ACTED, "useVirtioTransitional": ACTED,
     "watchdog": {"name": ACTED, "i6300esb": ACTED},
     "blockMultiQueue": ACTED, "networkInterfaceMultiqueue": ACTED,
@@ -59,7 +59,7 @@ _DOMAIN: Tree = {
     "machine": {"type": ACTED},
     "firmware": {
         "uuid": ACTED, "serial": ACTED, "kernelBoot": BLOCKS,
-        "bootloader": {"bios": {"useSerial": ACTED}, "efi": {"secureBoot": ACTED, "persistent": BLOCKS}},
+        "bootloader": {"bios": {"useSerial": ACTED}, "efi": {"secureBoot": ACTED, "persistent": ACTED}},
     },
     "features": {
         "acpi": ACTED, "smm": ACTED, "apic": {"enabled": _ON, "endOfInterrupt": _OF_KVM}, "hyperv": _OF_KVM,

@@ -12,6 +12,7 @@ from typing import Any
 
 from vmpod.base.clock import rfc3339
 from vmpod.drivers.net.links import Link
+from vmpod.kinds.parts import machine_state
 from vmpod.kinds.parts.hotplug import source_name
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, name, uid
@@ -228,6 +229,7 @@ def _volumes(
     names = sorted({one for one, row in known.items() if "hotplugVolume" not in row} | {*places, *seen.plugged})
     rows = [{**known.get(one, {"name": one}), **({"target": places[one]} if one in places else {})} for one in names]
     sources = {str(one["name"]): source_name(one) for one in get(vmi, "spec", "volumes", default=())}
+    sources |= {one: one for one in names if one.startswith(machine_state.PREFIX) and one not in sources}
     return [row | _claim(claim(sources.get(row["name"], ""))) | _plugged(row["name"], pod, seen) for row in rows]
 
 

@@ -13,6 +13,7 @@ from typing import Any, get_args
 from vmpod.base.errors import Problem
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.qemu import spec as qemu
+from vmpod.kinds.parts import machine_state
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, name
 from vmpod.model.meta import annotations as annotations_of
@@ -22,15 +23,15 @@ from vmpod.node.translate.machine_features import clock, page_bytes, processor_f
 from vmpod.node.translate.machine_nics import Wire, nics
 
 ACCELERATOR = "vmpod.io/accelerator"
-FIRMWARE_VARIABLES = "/run/vm/efi-vars.fd"
+FIRMWARE_VARIABLES, TPM_FOLDER = "/run/vm/efi-vars.fd", "/run/vm/tpm"
+STATE = "/state"
+"""Where the container finds the claim of what the machine keeps beside its disks"""
 _NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")  # KubeVirt's: the UUID follows from the name
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OFF = ("disable", "forbid")
 _REDIRECTIONS = 4  # as many as KubeVirt gives a client
 _CHASSIS = ("manufacturer", "version", "serial", "asset", "sku")
 _REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("devices", "tpm", "persistent"), "what a TPM holds is not kept when its machine stops"),
-    (("firmware", "bootloader", "efi", "persistent"), "what UEFI stores is not kept when its machine stops"),
     (("firmware", "kernelBoot"), "booting a kernel out of an image is not supported"),
     (("devices", "gpus"), "GPUs are not passed through"),
     (("devices", "hostDevices"), "devices of the host are not passed through"),
@@ -78,7 +79,7 @@ def machine_spec(
         transitional=bool(devices.get("useVirtioTransitional")),
         bios_on_serial=bool(get(domain, "firmware", "bootloader", "bios", "useSerial")),
         page_bytes=page_bytes(vmi),
-        tpm="tpm" in devices and get(devices, "tpm", "enabled") is not False,
+        tpm=_tpm(vmi, devices),
         chassis=_chassis(domain),
     )
 
@@ -189,15 +190,17 @@ def _firmware(vmi: Object, facts: HostFacts) -> qemu.Firmware | None:
         kind = "with" if secure else "without"
         raise _problem(vmi, f"no UEFI firmware {kind} secure boot is installed", "vmpod doctor")
     form: Any = found.format
-    return qemu.Firmware(found.code, FIRMWARE_VARIABLES, secure, form)
+    kept = machine_state.keeps_variables(vmi["spec"])
+    variables = f"{STATE}/nvram/{name(vmi)}_VARS.fd" if kept else FIRMWARE_VARIABLES
+    return qemu.Firmware(found.code, variables, secure, form, found.variables)
 
 
-def firmware_template(vmi: Object, facts: HostFacts) -> str:
-    """The host's file that a machine's UEFI variables start from; empty without UEFI."""
-    wanted = _firmware(vmi, facts)
-    if wanted is None:
-        return ""
-    return next(one.variables for one in facts.firmware if one.code == wanted.code)
+def _tpm(vmi: Object, devices: Mapping[str, Any]) -> qemu.Tpm | None:
+    """The models are KubeVirt's choice."""
+    if "tpm" not in devices or get(devices, "tpm", "enabled") is False:
+        return None
+    kept = machine_state.keeps_tpm(vmi["spec"])
+    return qemu.Tpm(f"{STATE}/swtpm", "tpm-crb") if kept else qemu.Tpm(TPM_FOLDER)
 
 
 def _watchdog(devices: Mapping[str, Any]) -> qemu.Watchdog | None:

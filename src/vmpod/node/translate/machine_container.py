@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vmpod.drivers.podman.spec import ContainerSpec, Device, Limits, Mount
-from vmpod.drivers.qemu.args import tpm
 from vmpod.drivers.qemu.args.machine import TCG_BUFFER_MIB
 from vmpod.drivers.qemu.command import argv
+from vmpod.drivers.qemu.entrypoint import entrypoint
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get
@@ -42,7 +42,7 @@ def container_spec(
     """QEMU as uid 107, without capabilities, on a read-only root, seeing nothing but its own disks."""
     program, *arguments = argv(machine)
     return ContainerSpec(
-        name=around.name, rootfs=around.rootfs, entrypoint=tpm.entrypoint(machine, program), command=tuple(arguments),
+        name=around.name, rootfs=around.rootfs, entrypoint=entrypoint(machine, program), command=tuple(arguments),
         env=environment(vmi), labels=around.labels, workdir="/", hostname=str(get(pod, "spec", "hostname", default="")),
         user=f"{QEMU_USER}:{QEMU_USER}", netns=around.netns, mounts=tuple(_mounts(volumes, around)),
         devices=tuple(_devices(machine)), cap_drop=("ALL",), no_new_privileges=True, read_only=True,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from posixpath import dirname
+from shlex import quote
+
 from vmpod.drivers.qemu.args.options import as_json
 from vmpod.drivers.qemu.spec import Firmware, MachineSpec
 
@@ -14,6 +17,16 @@ def args(spec: MachineSpec) -> tuple[str, ...]:
     variables = ("-blockdev", _flash("flash-vars", spec.firmware.variables, spec.firmware, readonly=False))
     return (*code, *variables, *_secure(spec.firmware),
             "-machine", "pflash0=flash-code,pflash1=flash-vars")
+
+
+def steps(spec: MachineSpec) -> tuple[str, ...]:
+    """Shell commands that make this machine's variables from the template, unless they are there; all or nothing."""
+    if spec.firmware is None or not spec.firmware.template:
+        return ()
+    folder = quote(dirname(spec.firmware.variables))
+    template, file, fresh = (quote(one) for one in (
+        spec.firmware.template, spec.firmware.variables, f"{spec.firmware.variables}.new"))
+    return (f"mkdir -p {folder}", f"{{ [ -e {file} ] || {{ cp {template} {fresh} && mv {fresh} {file}; }}; }}")
 
 
 def _flash(name: str, path: str, firmware: Firmware, *, readonly: bool) -> str:
