@@ -194,7 +194,6 @@ def test_deprecated() -> None:
     ({"domain": {"launchSecurity": {"sev": {}}}}, f"domain.launchSecurity: {BLOCKS}"),
     ({"networks": [{"name": "a", "resourceClaim": {"claimName": "b"}}]}, f"networks[0].resourceClaim: {BLOCKS}"),
     ({"volumes": [{"name": "a", "serviceAccount": {"serviceAccountName": "s"}}]}, f"volumes[0].serviceAccount: {BLOCKS}"),
-    ({"accessCredentials": [{"userPassword": {}}]}, f"accessCredentials[0].userPassword: {IGNORED}"),
     ({"somethingNew": {"a": 1}}, f"somethingNew: {IGNORED}"),
 ])
 def test_warnings(spec: Object, told: str) -> None:

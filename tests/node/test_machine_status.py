@@ -153,6 +153,12 @@ def test_agent() -> None:
     assert condition(gone, "AgentConnected") is None
 
 
+@pytest.mark.parametrize(("why", "value"), [("", "True"), ("Guest agent is offline", "False")])
+def test_credentials_are_told(why: str, value: str) -> None:
+    assert condition(tell(vmi(), replace(UP, credentials=why)), "AccessCredentialsSynchronized") == (value, "", why)
+    assert condition(tell(vmi(), UP), "AccessCredentialsSynchronized") is None
+
+
 def test_trouble_is_told_until_it_runs() -> None:
     found = tell(vmi(), Observed(trouble=("InsufficientMemory", "cannot start the machine vm1: it wants more")))
     assert condition(found, "Synchronized") == ("False", "InsufficientMemory", "cannot start the machine vm1: it wants more")

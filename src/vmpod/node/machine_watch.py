@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vmpod.base import log
 from vmpod.base.errors import Problem
@@ -18,11 +18,13 @@ from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get
 from vmpod.node import machine_files, machine_growth, machine_links, machine_probes
+from vmpod.node.machine_credentials import OFFLINE, Keeper
 from vmpod.node.machine_freeze import Freezer
 from vmpod.node.machine_stages import Ascent
 from vmpod.node.machine_streams import Seat
 from vmpod.node.status.machine import Guest, Observed, guest_os
 from vmpod.node.status.stages import Progress
+from vmpod.node.translate.credentials import Credentials
 from vmpod.node.translate.machine import boot_memory_bytes
 
 _USB_PORTS = 4  # KubeVirt's UsbClientPassthroughMaxNumberOf
@@ -54,19 +56,30 @@ class Machine:
 Tell = Callable[["Watch"], None]
 Note = Callable[["Watch", str, str, str], None]
 """(watch, type, reason, message): something for people to know"""
-Ports = Callable[["Watch"], Sequence[int]]
-"""the TCP ports on which a guest is expected to listen"""
+
+
+class Around(Protocol):
+    """What a machine's surroundings tell."""
+
+    def ports(self, watch: Watch) -> Sequence[int]:
+        """The TCP ports on which the guest is expected to listen."""
+        ...
+
+    def credentials(self, watch: Watch) -> Credentials | None:
+        """The keys and passwords that go into the guest through its agent; None: nothing does."""
+        ...
 
 
 class Watch:
     """Follows one machine until `stop`. `seen` is always what is known now; `tell` is called when it changed."""
 
     def __init__(
-        self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note, ports: Ports = lambda _: ()
+        self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note, around: Around
     ) -> None:
         self.machine = machine
         self.freezer = Freezer(machine.folder.parent / "thaw-at", self.ask, self._is_frozen)
-        self._ports = ports
+        self._around = around
+        self.keeper = Keeper(self.ask, lambda: around.credentials(self), self._has_credentials)
         self.ascent = Ascent(machine.folder, machine.lease, self._doors, self._has_come)
         self.seen: Observed = replace(seen, frozen=self.freezer.is_held, progress=self.ascent.known)
         self.console = Seat(machine.folder / "serial.sock")
@@ -93,16 +106,26 @@ class Watch:
         self._begin("agent", self._ask_agent())
         self._begin("growth", self._grow())
         self._begin("thaw", self.freezer.follow())
+        self._begin("credentials", self.keeper.follow(lambda: self.seen.guest.connected))
         self._begin("ascent", self.ascent.follow(lambda: self._qmp, lambda: self.seen.guest.connected))
 
     def _is_frozen(self, frozen: bool) -> None:
         self.observe(frozen=frozen)
 
     def _doors(self) -> tuple[str, Sequence[int]]:
-        return self.seen.ip, self._ports(self)
+        return self.seen.ip, self._around.ports(self)
 
     def _has_come(self, progress: Progress) -> None:
         self.observe(progress=progress)
+
+    def _has_credentials(self, why: str) -> None:
+        """A guest that has not booted yet is no failure worth an event."""
+        if why != self.seen.credentials and why != OFFLINE:
+            if why:
+                self._note(self, "Warning", "AccessCredentialsSyncFailed", f"Access credentials sync failed: {why}")
+            else:
+                self._note(self, "Normal", "AccessCredentialsSyncSuccess", "Access credentials sync successful.")
+        self.observe(credentials=why)
 
     def wish(self, vmi: Object) -> None:
         """The instance as it should be now: what can change live is changed."""
@@ -179,6 +202,7 @@ class Watch:
         self.observe(run_state=state, machine_type=kind, guest=guest, down=down, trouble=None, size=size)
         self._size_news.set()
         self._agent_news.set()
+        self.keeper.look()
         self.ascent.switched_on()
         self._start_probes()
         if self._is_new:
@@ -204,6 +228,7 @@ class Watch:
             await self._hang_up()
             self.observe(guest=Guest(connected=bool(event.data.get("open"))))
             self._agent_news.set()
+            self.keeper.look()
             self.ascent.heard_agent()
             return
         if event.name == "RESET":

@@ -29,7 +29,7 @@ from vmpod.drivers.podman.spec import ContainerSpec
 from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
-from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, SERVICE, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
@@ -37,11 +37,11 @@ from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.selectors import from_map
 from vmpod.node import hotplug, machine_asks, machine_files, machine_links
 from vmpod.node.duplexes import ConnectionDuplex
+from vmpod.node.machine_around import Neighbours
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
 from vmpod.node.machine_watch import Machine, Watch
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.status import machine as machine_status
-from vmpod.node.status import stages
 from vmpod.node.status.machine import Guest, Observed
 from vmpod.node.translate.machine import ACCELERATOR, machine_spec
 from vmpod.node.translate.machine_container import COMPUTE, Surroundings, container_spec
@@ -112,6 +112,7 @@ class Machines:
         self._enqueue = enqueue
         self._events = events or Recorder(client, "virt-handler", facts.hostname)
         self._clock = clock or SystemClock()
+        self._around = Neighbours(cache)
         self._watches: dict[str, Watch] = {}
         self._writing: dict[str, asyncio.Lock] = {}
         self._tasks = Tasks()
@@ -122,6 +123,7 @@ class Machines:
         """Find the machines that run already and follow them; nothing about them is changed."""
         self._cache.subscribe(POD, self._pod_changed)
         self._cache.subscribe(VIRTUALMACHINEINSTANCE, self._vmi_changed)
+        self._cache.subscribe(SECRET, self._secret_changed)
         for pod in self._cache.list(POD, selector=from_map(_LAUNCHER)):
             folder = machine_files.run_folder(self._paths, uid(pod))
             if (folder / "qmp.sock").exists() and get(pod, "status", "phase") in ("Pending", "Running"):
@@ -298,14 +300,15 @@ class Machines:
             folder = machine_files.run_folder(self._paths, uid(pod))
             lease = self._paths.network / "leases" / attachment.netns if attachment else None
             machine = Machine(namespace(vmi), name(vmi), uid(vmi), name(pod), uid(pod), folder, lease)
-            watch = Watch(machine, vmi, _remembered(vmi, attachment), self._changed, self._note, self._ports)
+            watch = Watch(machine, vmi, _remembered(vmi, attachment), self._changed, self._note, self._around)
             self._watches[uid(pod)] = watch
             watch.start()
         return watch
 
-    def _ports(self, watch: Watch) -> tuple[int, ...]:
-        vmi = self._cache.get(VIRTUALMACHINEINSTANCE, watch.machine.namespace, watch.machine.name)
-        return stages.ports(vmi, self._cache.list(SERVICE, watch.machine.namespace)) if vmi is not None else ()
+    def _secret_changed(self, kind: str, secret: Object) -> None:
+        for watch in self._watches.values():
+            if self._around.needs(watch, secret):
+                watch.keeper.look()
 
     def _attachment(self, pod_uid: str) -> Attachment | None:
         return next((one for one in self._network.attachments() if one.pod_uid == pod_uid), None)
@@ -469,9 +472,14 @@ def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:
         down=machine_links.down(vmi),
         guest=Guest(connected=conditions.is_true(known, "AgentConnected")),
         ready=conditions.is_true(known, "Ready") if was_running else None,
+        credentials=_known_trouble(conditions.find(known, "AccessCredentialsSynchronized")),
         plugged={one["name"]: (str(one.get("phase", "")), str(one.get("reason", "")), str(one.get("message", "")))
                  for one in get(vmi, "status", "volumeStatus", default=()) if "hotplugVolume" in one},
     )
+
+
+def _known_trouble(told: Object | None) -> str | None:
+    return str(told.get("message", "")) if told is not None else None
 
 
 async def _take_screen(watch: Watch, *, preserve: bool) -> Seated:

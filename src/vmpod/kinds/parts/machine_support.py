@@ -94,7 +94,10 @@ _MACHINE: Tree = {
     "networks": {"name": ACTED, "pod": {"vmNetworkCIDR": ACTED},
                  "multus": {"networkName": ACTED, "default": ACTED}, "resourceClaim": BLOCKS},
     "accessCredentials": {
-        "sshPublicKey": {"source": ACTED, "propagationMethod": {"noCloud": ACTED, "configDrive": ACTED}},
+        "sshPublicKey": {"source": ACTED, "propagationMethod": {
+            "noCloud": ACTED, "configDrive": ACTED, "qemuGuestAgent": ACTED,
+        }},
+        "userPassword": {"source": ACTED, "propagationMethod": {"qemuGuestAgent": ACTED}},
     },
     "nodeSelector": ACTED, "affinity": ACTED, "tolerations": ACTED,
     "topologySpreadConstraints": Near("on one machine nothing is spread; an event tells"),

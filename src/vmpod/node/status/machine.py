@@ -83,6 +83,8 @@ class Observed:
     cpu_trouble: str = ""
     memory_trouble: str = ""
     progress: Progress = stages.OFF
+    credentials: str | None = None
+    """What keeps keys and passwords from the guest; empty: nothing does, None: there are none"""
 
     @property
     def is_up(self) -> bool:
@@ -258,14 +260,15 @@ def _plugged(volume: str, pod: Object | None, seen: Observed) -> Object:
 def _conditions(old: list[Object], phase: str, seen: Observed, emulated: str, now: datetime) -> list[Object]:
     result = conditions.set_condition(old, "Ready", *_ready(phase, seen), now)
     if phase in FINAL:
-        gone = ("AgentConnected", "Paused", "Synchronized", "SoftwareEmulation", stages.CONDITION)
+        gone = ("AgentConnected", "AccessCredentialsSynchronized", "Paused", "Synchronized", "SoftwareEmulation",
+                stages.CONDITION)
         return [one for one in result if one.get("type") not in gone]
     if seen.is_up:
         text = ("NotMigratable", "vmpod does not move running machines yet")
         result = conditions.set_condition(result, "LiveMigratable", False, *text, now)
     result = _emulation(result, seen, emulated, now)
     result = _paused(result, seen, now)
-    result = stages.tell(_agent(result, seen, now), seen.progress)
+    result = _credentials(stages.tell(_agent(result, seen, now), seen.progress), seen, now)
     return _trouble(result, seen, now)
 
 
@@ -322,6 +325,13 @@ def _agent(old: list[Object], seen: Observed, now: datetime) -> list[Object]:
     if not seen.guest.connected:
         return conditions.without(old, "AgentConnected")
     return conditions.set_condition(old, "AgentConnected", True, "", "", now)
+
+
+def _credentials(old: list[Object], seen: Observed, now: datetime) -> list[Object]:
+    if seen.credentials is None:
+        return conditions.without(old, "AccessCredentialsSynchronized")
+    why = seen.credentials
+    return conditions.set_condition(old, "AccessCredentialsSynchronized", not why, "", why, now)
 
 
 def _trouble(old: list[Object], seen: Observed, now: datetime) -> list[Object]:

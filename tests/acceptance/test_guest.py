@@ -1,0 +1,84 @@
+"""What a real Linux guest shows of itself, and what goes into it through its agent: stages, probes, keys, passwords."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..e2e.product import Product, wait
+from .machines import condition, container_disk, machine
+from .pods import apply
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(480)]
+LAB = "localhost/vmpod-examples/lab:1"
+SUB = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/lab"
+
+
+def secret(name: str, **values: str) -> dict[str, Any]:
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in values.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
+
+
+def credential(kind: str, name: str, **agent: Any) -> dict[str, Any]:
+    return {kind: {"source": {"secret": {"secretName": name}}, "propagationMethod": {"qemuGuestAgent": agent}}}
+
+
+def new_key(folder: Path, name: str) -> str:
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
+    subprocess.run(argv, check=True)
+    return (folder / f"{name}.pub").read_text()
+
+
+def log_in(home: Product, key: Path, *words: str) -> str:
+    done = home.vmpod("ssh", "-l", "root", "-i", str(key), "lab", "-o", "BatchMode=yes", *words, check=False)
+    return done.stdout.strip() if done.returncode == 0 else f"failed: {done.stderr.strip()}"
+
+
+def events(home: Product, reason: str) -> list[str]:
+    return home.value(".items[*].message", "events", f"--field-selector=reason={reason}").splitlines()
+
+
+def test_keys_passwords_and_stages_of_a_guest(home: Product, tmp_path: Path) -> None:
+    apply(home, secret("keys", one=new_key(tmp_path, "first")))
+    ready = {"exec": {"command": ["test", "-e", "/etc/inittab"]}, "periodSeconds": 1, "failureThreshold": 300}
+    alive = {"guestAgentPing": {}, "initialDelaySeconds": 120}
+    wanted = machine("lab", container_disk(LAB), memory="256Mi", readinessProbe=ready, livenessProbe=alive, accessCredentials=[
+        credential("sshPublicKey", "keys", users=["root", "tester"]), credential("userPassword", "words")])  # fmt: skip
+    device = {"interfaces": [{"name": "default", "masquerade": {}, "ports": [{"port": 22}]}]}
+    wanted["spec"]["template"]["spec"]["domain"]["devices"] |= device
+    wanted["spec"]["template"]["spec"]["networks"] = [{"name": "default", "pod": {}}]
+    apply(home, wanted)
+    home.kubectl("wait", "vm", "lab", "--for=condition=Ready", "--timeout=240s", timeout_s=250)
+
+    def told() -> str:
+        return str(condition(home, "vmi", "lab", "AccessCredentialsSynchronized").get("message"))
+
+    wait(lambda: told() == "Secret default/words not found", "what is missing is told", 15, 0.2)
+    apply(home, secret("words", tester="correct horse"))
+    wait(lambda: condition(home, "vm", "lab", "AccessCredentialsSynchronized").get("status") == "True", "in the guest", 30, 0.2)
+    assert events(home, "AccessCredentialsSyncSuccess") == ["Access credentials sync successful."]
+    assert "Access credentials sync failed: Secret default/words not found" in events(home, "AccessCredentialsSyncFailed")
+    assert log_in(home, tmp_path / "first", "cat", "/home/tester/.ssh/authorized_keys") == (tmp_path / "first.pub").read_text().strip()
+    before = log_in(home, tmp_path / "first", "grep", "-h", "^tester:", "/etc/passwd", "/etc/shadow", "||:")
+    assert "$" in before, before
+
+    apply(home, secret("words", tester="battery staple"))
+    apply(home, secret("keys", one=new_key(tmp_path, "second")))
+    wait(lambda: log_in(home, tmp_path / "second", "uname") == "Linux", "the second key opens", 60, 0.5)
+    assert "Permission denied" in log_in(home, tmp_path / "first", "uname")
+    after = log_in(home, tmp_path / "second", "grep", "-h", "^tester:", "/etc/passwd", "/etc/shadow", "||:")
+    assert "$" in after and after != before
+
+    stage = condition(home, "vm", "lab", "vmpod.io/GuestStage")
+    for word in ("firmware 0 s", "boot disk", "init", "address", "agent", "22/tcp open"):
+        assert word in stage["message"], stage
+    assert "22/tcp open" in home.vmpod("status").stdout
+    disks = home.kubectl("get", "--raw", f"{SUB}/filesystemlist").stdout
+    assert '"kind":"VirtualMachineInstanceFileSystemList"' in disks and '"mountPoint":"/"' in disks
+    users = home.kubectl("get", "--raw", f"{SUB}/userlist").stdout
+    assert '"kind":"VirtualMachineInstanceGuestOSUserList"' in users and '"items":[' in users
+    home.kubectl("delete", "vm", "lab", "--timeout=60s")
