@@ -46,6 +46,15 @@ def test_the_api_takes_it() -> None:
     assert POD.validate(made, None) == []
 
 
+def test_the_image_of_a_kernel_is_a_volume() -> None:
+    container = {"image": "kernels:1", "kernelPath": "/k", "imagePullSecret": "key", "imagePullPolicy": "Never"}
+    made = vmi()
+    made["spec"]["domain"]["firmware"] = {"kernelBoot": {"container": container}}
+    spec = launcher.launcher_pod(made, "image")["spec"]
+    assert spec["volumes"][-1] == {"name": "kernel-boot-volume", "image": {"reference": "kernels:1", "pullPolicy": "Never"}}
+    assert spec["imagePullSecrets"] == [{"name": "key"}]
+
+
 def test_volumes_name_what_the_instance_uses() -> None:
     volumes = (
         {"name": "root", "containerDisk": {"image": "disk:1", "imagePullSecret": "key"}},

@@ -42,11 +42,26 @@ def efi(smm: Object | None, **loader: Any) -> Object:
     return domain(firmware={"bootloader": {"efi": loader}}, **features)
 
 
+def kernel(**container: Any) -> Object:
+    return domain(firmware={"kernelBoot": {"container": container}})
+
+
+KERNEL = f"{D}.firmware.kernelBoot"
 SECURE = f"{D} has EFI SecureBoot enabled. SecureBoot requires SMM, which is currently disabled."
 CASES: list[tuple[str, Object, str, str]] = [
     ("secure boot alone", efi(None), D, SECURE),
     ("secure boot said", efi(None, secureBoot=True), D, SECURE),
     ("secure boot, smm off", efi({"enabled": False}), D, SECURE),
+    ("arguments alone", domain(firmware={"kernelBoot": {"kernelArgs": "quiet"}}), f"{KERNEL}.kernelArgs",
+     "kernel arguments cannot be provided without an external kernel"),
+    ("kernel of no image", kernel(kernelPath="/k"), f"{KERNEL}.container.image",
+     f"{KERNEL}.container must be defined with an image"),
+    ("image without a kernel", kernel(image="a"), f"{KERNEL}.container",
+     f"{KERNEL}.container must be defined with at least one of the following: kernelPath, initrdPath"),
+    ("kernel at the root", kernel(image="a", kernelPath="/"), f"{KERNEL}.container.kernelPath",
+     f"{KERNEL}.container.kernelPath must not point to root"),
+    ("initrd outside", kernel(image="a", kernelPath="/k", initrdPath="/../i"), f"{KERNEL}.container.initrdPath",
+     f"{KERNEL}.container.initrdPath must be an absolute path to a file without relative components"),
     ("keyboard", devices(inputs=[{"name": "k", "type": "keyboard"}]), f"{D}.devices.inputs[0].type",
      "Input device can have only tablet type."),
     ("input bus", devices(inputs=[{"name": "t", "type": "tablet", "bus": "ps2"}]), f"{D}.devices.inputs[0].bus",

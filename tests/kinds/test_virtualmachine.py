@@ -189,7 +189,6 @@ def test_deprecated() -> None:
     ({"domain": {"devices": {"downwardMetrics": {}}}}, f"domain.devices.downwardMetrics: {IGNORED}"),
     ({"domain": {"cpu": {"dedicatedCpuPlacement": True}}}, f"domain.cpu.dedicatedCpuPlacement: {IGNORED}"),
     ({"domain": {"cpu": {"numa": {"guestMappingPassthrough": {}}}}}, f"domain.cpu.numa: {IGNORED}"),
-    ({"domain": {"firmware": {"kernelBoot": {"kernelArgs": "a"}}}}, f"domain.firmware.kernelBoot: {BLOCKS}"),
     ({"domain": {"clock": {"timer": {"rtc": {"tickPolicy": "merge"}}}}}, f"domain.clock.timer.rtc.tickPolicy: {IGNORED}"),
     ({"domain": {"launchSecurity": {"sev": {}}}}, f"domain.launchSecurity: {BLOCKS}"),
     ({"networks": [{"name": "a", "resourceClaim": {"claimName": "b"}}]}, f"networks[0].resourceClaim: {BLOCKS}"),

@@ -200,6 +200,14 @@ def test_a_tpm_begins_before_its_machine(tpm: Object, has: bool) -> None:
     assert ("tpm-tis,tpmdev=tpm0-host,id=tpm0-dev" in found.command) is has
 
 
+def test_a_kernel_of_its_own_has_the_names_of_its_fields() -> None:
+    container = {"image": "a", "kernelPath": "/boot/../vmlinuz", "initrdPath": "/boot/initrd"}
+    boot = {"firmware": {"kernelBoot": {"container": container, "kernelArgs": "quiet, really"}}}
+    found = contain(vmi(boot, volumes=[])).command
+    assert found[found.index("-kernel"):][:6] == (
+        "-kernel", "/disks/boot/kernelPath", "-initrd", "/disks/boot/initrdPath", "-append", "quiet, really")
+
+
 def test_what_is_kept_lies_on_the_claim_of_the_machine() -> None:
     kept: Object = {"devices": {"tpm": {"persistent": True}},
                     "firmware": {"bootloader": {"efi": {"secureBoot": False, "persistent": True}}}}
@@ -266,7 +274,7 @@ def test_boot_order_is_only_what_is_said() -> None:
 @pytest.mark.parametrize(("change", "why"), [
     ({"memory": {}}, "how much memory"),
     ({"machine": {"type": "virt"}}, "no board 'virt'"),
-    ({"firmware": {"kernelBoot": {"container": {}}}}, r"spec\.domain\.firmware\.kernelBoot"),
+    ({"firmware": {"kernelBoot": {"container": {"image": "a", "initrdPath": "/i"}}}}, "an initrd is loaded for a kernel only"),
     ({"firmware": {"uuid": "no"}}, "is not a UUID"),
     ({"cpu": {"model": "host,migratable=off"}}, r"spec\.domain\.cpu\.model"),
     ({"cpu": {"features": [{"name": "a,b"}]}}, r"spec\.domain\.cpu\.features"),

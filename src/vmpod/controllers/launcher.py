@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from vmpod.controllers.children import child_metadata, suffix
+from vmpod.kinds.parts import kernel_boot
 from vmpod.kinds.parts.machine_networks import pod_interface
 from vmpod.kinds.parts.machine_state import VOLUME as STATE
 from vmpod.model import quantity
@@ -106,6 +107,9 @@ def _networks(vmi: Object) -> list[Object]:
 def _spec(vmi: Object, image: str) -> Object:
     spec = vmi.get("spec") or {}
     volumes = [pair for volume in spec.get("volumes") or () if (pair := _volume(volume))]
+    kernel = get(kernel_boot.kernel_boot(spec), "container", default={})
+    if kernel:
+        volumes.append(_image_volume({"name": kernel_boot.VOLUME}, kernel))
     made: Object = {key: spec[key] for key in _COPIED if spec.get(key)}
     made |= {
         "containers": [_compute(vmi, image, volumes)],
@@ -116,8 +120,8 @@ def _spec(vmi: Object, image: str) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
     }
-    secrets = sorted({secret for volume in spec.get("volumes") or ()
-                      if (secret := get(volume, "containerDisk", "imagePullSecret"))})
+    images = [kernel, *(get(volume, "containerDisk", default={}) for volume in spec.get("volumes") or ())]
+    secrets = sorted({secret for one in images if (secret := one.get("imagePullSecret"))})
     return made | ({"imagePullSecrets": [{"name": secret} for secret in secrets]} if secrets else {})
 
 
@@ -162,12 +166,16 @@ def _volume(volume: Object) -> Object | None:
     if claim := claim_name(volume):
         return made | {"persistentVolumeClaim": {"claimName": claim}}
     if disk := volume.get("containerDisk"):
-        policy = {"pullPolicy": disk["imagePullPolicy"]} if disk.get("imagePullPolicy") else {}
-        return made | {"image": {"reference": disk["image"], **policy}}
+        return _image_volume(made, disk)
     if disk := volume.get("hostDisk"):
         folder = str(disk["path"]).rpartition("/")[0] or "/"
         return made | {"hostPath": {"path": folder, "type": "DirectoryOrCreate"}}
     return _mounted_object(volume, made)
+
+
+def _image_volume(made: Object, source: Object) -> Object:
+    policy = {"pullPolicy": source["imagePullPolicy"]} if source.get("imagePullPolicy") else {}
+    return made | {"image": {"reference": source["image"], **policy}}
 
 
 def _mounted_object(volume: Object, made: Object) -> Object | None:

@@ -69,12 +69,16 @@ def read_image(record: Path) -> tuple[str, str]:
 
 
 def remove_unused(paths: Paths) -> None:
-    """Remove every base that no volume, no container disk and no pod needs, and what a lost power supply left."""
+    """Remove every base that no volume, no container disk and no pod needs, and what a lost power supply left.
+
+    A file out of an image is needed to start a machine with, and not by one that runs.
+    """
     layers.remove_unused(paths)
     used = set(_of_volumes(paths)) | set(_of_images(paths)) | set(_of_pods(paths))
     used |= {f"{one}.qcow2" for one in layers.bases(paths)}
+    used |= {f"{read_image(record)[0]}.file" for record in paths.bases.glob("*.image")}
     for path in paths.bases.glob("*"):
-        if path.suffix == ".new" or (path.suffix == ".qcow2" and path.name not in used):
+        if path.suffix == ".new" or (path.suffix in (".qcow2", ".file") and path.name not in used):
             path.unlink(missing_ok=True)
             _log.info("removed the base %s, which nothing uses any more", path.name)
 

@@ -1,4 +1,7 @@
-"""Container disks: the disk inside an OCI image, extracted once per image and shared by all that boot it."""
+"""Container disks: the disk inside an OCI image, extracted once per image and shared by all that boot it.
+
+Kernels to boot are taken out of images in the same way.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vmpod.base.errors import Problem
@@ -50,8 +53,18 @@ class ContainerDisks:
         found, warning = await self.obtain(image, policy=policy, namespace=namespace, secrets=secrets)
         key = hashlib.sha256(f"{found.id} {path}".encode()).hexdigest()
         async with self._locks.setdefault(key, asyncio.Lock()):
-            known = self._known(key)
-            return known or await self._extract(found, image, path, key), warning
+            known = self._known(key, imports.base_path)
+            return known or imports.base_path(self._paths, await self._extract(found, image, path, key)), warning
+
+    async def member(self, image: str, path: str, *, policy: str = "", namespace: str = "",
+                     secrets: Iterable[str] = ()) -> tuple[Path, str]:  # fmt: skip
+        """A file inside `image` as it is, and a warning about where the image came from. Raises Problem."""
+        found, warning = await self.obtain(image, policy=policy, namespace=namespace, secrets=secrets)
+        key = hashlib.sha256(f"{found.id} member {path}".encode()).hexdigest()
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            known = self._known(key, imports.member_path)
+            made = known or imports.member_path(self._paths, await self._extract(found, image, path, key, "member"))
+            return made, warning
 
     async def obtain(self, image: str, *, policy: str = "", namespace: str = "",
                      secrets: Iterable[str] = ()) -> tuple[Image, str]:  # fmt: skip
@@ -81,21 +94,22 @@ class ContainerDisks:
     def _record(self, key: str) -> Path:
         return self._paths.bases / f"{key}.image"
 
-    def _known(self, key: str) -> Path | None:
-        base = imports.base_path(self._paths, bases.read_image(self._record(key))[0])
+    def _known(self, key: str, place: Callable[[Paths, str], Path]) -> Path | None:
+        base = place(self._paths, bases.read_image(self._record(key))[0])
         return base if base.exists() else None
 
-    async def _extract(self, image: Image, name: str, path: str, key: str) -> Path:
+    async def _extract(self, image: Image, name: str, path: str, key: str, kind: str = "layout") -> str:
+        """The SHA-256 of what was taken out."""
         folder = Path(tempfile.mkdtemp(prefix="image-", dir=self._paths.staging))
         try:
             async with self.bases.kept():
                 await self._podman.save_oci(image.id, folder / "layout")
-                job = imports.job_for(self._paths, "layout", str(folder / "layout"), inner=path, name=name)
+                job = imports.job_for(self._paths, kind, str(folder / "layout"), inner=path, name=name)
                 sha256, _ = await imports.run_job(job)
                 bases.write_image(self._record(key), sha256, image.id)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, True)
-        return imports.base_path(self._paths, sha256)
+        return sha256
 
 
 def default_policy(image: str) -> str:

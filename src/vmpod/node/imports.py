@@ -91,3 +91,8 @@ def job_for(paths: Paths, kind: str, source: str, **more: str) -> Job:
 def base_path(paths: Paths, sha256: str) -> Path:
     """Where a base image lies."""
     return paths.bases / f"{sha256}.qcow2"
+
+
+def member_path(paths: Paths, sha256: str) -> Path:
+    """Where a file lies that was taken out of an image as it is."""
+    return paths.bases / f"{sha256}.file"

@@ -21,7 +21,7 @@ from vmpod.kinds import (
     SECRET,
     VIRTUALMACHINEINSTANCE,
 )
-from vmpod.kinds.parts import machine_state
+from vmpod.kinds.parts import kernel_boot, machine_state
 from vmpod.model import quantity
 from vmpod.model.meta import Object, controller_of, get, labels, name, namespace, uid
 from vmpod.model.selectors import from_map
@@ -32,7 +32,7 @@ from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate import claim as claims
 from vmpod.node.translate import files
 from vmpod.node.translate.files import File
-from vmpod.node.translate.machine import STATE
+from vmpod.node.translate.machine import KERNELS, STATE
 
 _MADE_BY_MACHINES = ("cloudInitNoCloud", "cloudInitConfigDrive", "configMap", "secret", "serviceAccount",
                      "downwardAPI", "sysprep", "downwardMetrics")  # fmt: skip
@@ -128,7 +128,25 @@ class Volumes:
         mine = [one for one in volumes if not any(key in one for key in _MADE_BY_MACHINES)]
         made = {one["name"]: await self._disk(one, pod, vmi) for one in mine}
         kept = [one for one in get(pod, "spec", "volumes", default=()) if one["name"] == machine_state.VOLUME]
-        return made | {one["name"]: self._state(one["persistentVolumeClaim"]["claimName"], pod) for one in kept}
+        made |= {one["name"]: self._state(one["persistentVolumeClaim"]["claimName"], pod) for one in kept}
+        boot = kernel_boot.kernel_boot(vmi["spec"])
+        return made | ({kernel_boot.VOLUME: await self._kernel(boot["container"], pod)} if boot else {})
+
+    async def _kernel(self, source: Object, pod: Object) -> PreparedVolume:
+        """The files of a kernel, each under the name of its field: the image's own names are not used."""
+        secrets = [source["imagePullSecret"]] if source.get("imagePullSecret") else []
+        binds = []
+        for key in kernel_boot.PATHS:
+            if not source.get(key):
+                continue
+            file, warning = await self._disks.member(
+                source["image"], source[key], policy=source.get("imagePullPolicy") or "", namespace=namespace(pod),
+                secrets=secrets,
+            )  # fmt: skip
+            if warning:
+                self.warnings[uid(pod)] = warning
+            binds.append((str(file), f"{KERNELS}/{key}", True))
+        return PreparedVolume(self._paths.bases, readonly=True, container_path=KERNELS, binds=tuple(binds))
 
     def _state(self, claim: str, pod: Object) -> PreparedVolume:
         """The folder of a claim as a whole: what is in it, the container alone goes through."""

@@ -36,7 +36,10 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 @dataclass(frozen=True)
 class Job:
-    """What to bring in: `kind` file (path), http (URL) or layout (folder of an OCI layout, with `inner` path)."""
+    """What to bring in: `kind` file (path), http (URL) or layout (folder of an OCI layout, with `inner` path).
+
+    The kind `member` is a file in an OCI layout that is kept as it is: no disk, so nothing is looked for in it.
+    """
 
     kind: str
     source: str
@@ -85,6 +88,10 @@ def no_room(what: str, error: OSError, folder: str) -> Problem:
 
 
 def _import(job: Job, folder: Path, what: str, access: fetch.Access) -> Base:
+    if job.kind == "member":
+        found = _local_file(job, folder, access)
+        size = found.stat().st_size
+        return Base(_keep(found, Path(job.bases), ".file"), size)
     path = fetch.unpack(_local_file(job, folder, access), folder)
     info = asyncio.run(_looked_at(path))
     made = folder / "disk.qcow2"
@@ -113,7 +120,7 @@ async def _convert(argv: list[str], what: str, bases: str) -> None:
 
 def _local_file(job: Job, folder: Path, access: fetch.Access) -> Path:
     """The image as a file here: fetched, taken out of a container image, or where it already lies."""
-    if job.kind == "layout":
+    if job.kind in ("layout", "member"):
         target = folder / "disk"
         layout.copy_disk(Path(job.source), target, path=job.inner, image=job.name)
         return target
@@ -143,18 +150,18 @@ def _copy(source: Path, target: Path, *, owned: bool) -> None:
                 say({"phase": "copy", "percent": round(100 * done / total, 2)})
 
 
-def _keep(made: Path, bases: Path) -> str:
+def _keep(made: Path, bases: Path, suffix: str = ".qcow2") -> str:
     """Move a finished image to its place, where its content names it."""
     digest = hashlib.sha256()
     with made.open("rb") as file:
         while block := file.read(_CHUNK):
             digest.update(block)
         os.fsync(file.fileno())
-    if formats.backing_name(made):
+    if suffix == ".qcow2" and formats.backing_name(made):
         raise Problem(f"keep {made}", "it refers to another file", reason="ForeignFile")
     made.chmod(0o444)
     bases.mkdir(parents=True, exist_ok=True)
-    made.replace(bases / f"{digest.hexdigest()}.qcow2")
+    made.replace(bases / f"{digest.hexdigest()}{suffix}")
     return digest.hexdigest()
 
 

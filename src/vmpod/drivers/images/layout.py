@@ -26,7 +26,7 @@ def copy_disk(layout: Path, target: Path, *, path: str = "", image: str = "") ->
     `path` is the file's path in the image; empty: the only file in /disk. Raises Problem when there is none
     or more than one, or a layer is packed in a way that cannot be read.
     """
-    what = f"use the container disk {image or layout}"
+    what = f"use the image {image or layout}"
     try:
         wanted = path.strip("/") or _only_disk(layout, what)
         for tar in _open_layers(layout, what):

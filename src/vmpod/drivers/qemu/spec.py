@@ -90,6 +90,15 @@ class Firmware:
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """A Linux kernel that is started as it is, without a boot loader."""
+
+    path: str
+    initrd: str = ""
+    arguments: str = ""
+
+
+@dataclass(frozen=True)
 class Tpm:
     """A trusted platform module, and the folder where its swtpm keeps what it holds."""
 
@@ -166,6 +175,7 @@ class MachineSpec:
     nics: tuple[Nic, ...] = ()
     sockets: Sockets = Sockets()
     firmware: Firmware | None = None
+    kernel: Kernel | None = None
     watchdog: Watchdog | None = None
     clock: Clock = Clock()
     inputs: tuple[Input, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from posixpath import normpath
 
 from vmpod.kinds.parts.reading import mapping
 from vmpod.model import names, quantity
@@ -29,6 +30,15 @@ def one_of(holder: Object, key: str, path: str, values: Iterable[str]) -> list[F
     """An error when the field is given and none of these values."""
     value = holder.get(key)
     return [not_supported(f"{path}.{key}", value, tuple(values))] if value and value not in values else []
+
+
+def inner_path_errors(value: str, path: str) -> list[FieldError]:
+    """The faults of a file's path inside an image, with KubeVirt's texts; empty is none."""
+    if value == "/":
+        return [wrong(path, value, f"{path} must not point to root")]
+    if value and normpath(f"/{value.lstrip('/')}") != value.rstrip("/"):
+        return [wrong(path, value, f"{path} must be an absolute path to a file without relative components")]
+    return []
 
 
 def port_errors(value: object, path: str) -> list[FieldError]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmpod.kinds.parts import checks
+from vmpod.kinds.parts.kernel_boot import kernel_boot_errors
 from vmpod.kinds.parts.machine_defaults import HOST_ARCHITECTURE
 from vmpod.kinds.parts.machine_device_rules import device_errors
 from vmpod.kinds.parts.machine_disks import disk_errors
@@ -124,6 +125,7 @@ def _firmware_errors(firmware: Object, path: str) -> Iterator[FieldError]:
     if loader.get("efi") is not None and loader.get("bios") is not None:
         told = f"{path}.bootloader has both EFI and BIOS configured, but they are mutually exclusive."
         yield wrong(f"{path}.bootloader", loader, told)
+    yield from kernel_boot_errors(firmware, path)
     if len(serial) > 256:
         told = f"{path}.serial must be less than or equal to 256 in length, if specified"
         yield wrong(f"{path}.serial", serial, told)

@@ -58,7 +58,7 @@ _DOMAIN: Tree = {
     },
     "machine": {"type": ACTED},
     "firmware": {
-        "uuid": ACTED, "serial": ACTED, "kernelBoot": BLOCKS,
+        "uuid": ACTED, "serial": ACTED, "kernelBoot": ACTED,
         "bootloader": {"bios": {"useSerial": ACTED}, "efi": {"secureBoot": ACTED, "persistent": ACTED}},
     },
     "features": {

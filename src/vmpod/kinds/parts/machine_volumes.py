@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from posixpath import normpath
 
+from vmpod.kinds.parts import checks
 from vmpod.kinds.parts.file_rules import decoded
 from vmpod.kinds.parts.reading import dig, entries, indexed, mapping, set_keys, text
 from vmpod.model import names, quantity
@@ -73,11 +73,7 @@ def _source_errors(kind: str, source: Object, path: str) -> Iterator[FieldError]
 def _container_disk_errors(source: Object, path: str) -> Iterator[FieldError]:
     if not text(source, "image"):
         yield required(f"{path}.image")
-    inside = text(source, "path")
-    if inside == "/":
-        yield wrong(path, inside, f"{path} must not point to root")
-    elif inside and normpath(f"/{inside.lstrip('/')}") != inside.rstrip("/"):
-        yield wrong(path, inside, f"{path} must be an absolute path to a file without relative components")
+    yield from checks.inner_path_errors(text(source, "path"), path)
 
 
 def _cloud_init_errors(source: Object, path: str) -> Iterator[FieldError]:

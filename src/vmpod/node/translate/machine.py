@@ -13,7 +13,7 @@ from typing import Any, get_args
 from vmpod.base.errors import Problem
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.qemu import spec as qemu
-from vmpod.kinds.parts import machine_state
+from vmpod.kinds.parts import kernel_boot, machine_state
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, name
 from vmpod.model.meta import annotations as annotations_of
@@ -24,6 +24,7 @@ from vmpod.node.translate.machine_nics import Wire, nics
 
 ACCELERATOR = "vmpod.io/accelerator"
 FIRMWARE_VARIABLES, TPM_FOLDER = "/run/vm/efi-vars.fd", "/run/vm/tpm"
+KERNELS = "/disks/boot"
 STATE = "/state"
 """Where the container finds the claim of what the machine keeps beside its disks"""
 _NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")  # KubeVirt's: the UUID follows from the name
@@ -32,7 +33,6 @@ _OFF = ("disable", "forbid")
 _REDIRECTIONS = 4  # as many as KubeVirt gives a client
 _CHASSIS = ("manufacturer", "version", "serial", "asset", "sku")
 _REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("firmware", "kernelBoot"), "booting a kernel out of an image is not supported"),
     (("devices", "gpus"), "GPUs are not passed through"),
     (("devices", "hostDevices"), "devices of the host are not passed through"),
     (("devices", "filesystems"), "shared file systems are not supported"),
@@ -61,6 +61,7 @@ def machine_spec(
         nics=nics(vmi, wire),
         sockets=_sockets(devices),
         firmware=_firmware(vmi, facts),
+        kernel=_kernel(vmi),
         watchdog=_watchdog(devices),
         clock=clock(vmi),
         inputs=tuple(_input(vmi, one) for one in _inputs(devices)),
@@ -193,6 +194,18 @@ def _firmware(vmi: Object, facts: HostFacts) -> qemu.Firmware | None:
     kept = machine_state.keeps_variables(vmi["spec"])
     variables = f"{STATE}/nvram/{name(vmi)}_VARS.fd" if kept else FIRMWARE_VARIABLES
     return qemu.Firmware(found.code, variables, secure, form, found.variables)
+
+
+def _kernel(vmi: Object) -> qemu.Kernel | None:
+    """The kernel where the container finds it. Raises Problem for an initrd alone: QEMU loads it for a kernel only."""
+    boot = kernel_boot.kernel_boot(vmi["spec"])
+    if not boot:
+        return None
+    if not get(boot, "container", "kernelPath"):
+        where = "spec.domain.firmware.kernelBoot.container"
+        raise _problem(vmi, f"{where}: an initrd is loaded for a kernel only", f"set {where}.kernelPath")
+    initrd = f"{KERNELS}/initrdPath" if get(boot, "container", "initrdPath") else ""
+    return qemu.Kernel(f"{KERNELS}/kernelPath", initrd, str(boot.get("kernelArgs") or ""))
 
 
 def _tpm(vmi: Object, devices: Mapping[str, Any]) -> qemu.Tpm | None:

@@ -1,4 +1,4 @@
-"""UEFI; without it QEMU's own BIOS starts the machine."""
+"""What starts the machine: UEFI, else QEMU's own BIOS; and the kernel that it is given, if any."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ from vmpod.drivers.qemu.spec import Firmware, MachineSpec
 
 
 def args(spec: MachineSpec) -> tuple[str, ...]:
+    """Firmware and kernel."""
+    return (*_chips(spec), *_kernel(spec))
+
+
+def _kernel(spec: MachineSpec) -> tuple[str, ...]:
+    if spec.kernel is None:
+        return ()
+    initrd = ("-initrd", spec.kernel.initrd) if spec.kernel.initrd else ()
+    arguments = ("-append", spec.kernel.arguments) if spec.kernel.arguments else ()
+    return ("-kernel", spec.kernel.path, *initrd, *arguments)
+
+
+def _chips(spec: MachineSpec) -> tuple[str, ...]:
     """Two flash chips: code (read-only) and this machine's own variables."""
     if spec.firmware is None:
         return ()
