@@ -9,7 +9,7 @@ import pytest
 
 from vmpod.base.errors import Problem
 from vmpod.cli import bringing, import_
-from vmpod.cli.bringing import Wish
+from vmpod.cli.bringing import Drive, Wish
 from vmpod.intake.image import Advice, Choice
 from vmpod.kinds import for_object
 from vmpod.kinds.schema import unknown_fields
@@ -20,7 +20,7 @@ ADVICE = Advice(
     "boots", "Debian starts by BIOS", bus=Choice("sata", "no driver"), model=Choice("e1000", "old"), firmware=Choice("uefi", "EFI"),
     probe=Choice("tcp:5432", "others wait"), ports_why="5432 is postgresql's", notes=("there is no guest agent",),
 )
-WISH = Wish("db", "default", Path("/images/db.qcow2"), "1Gi", "512Mi", 2, (22, 5432, 9), ADVICE)
+WISH = Wish("db", "default", Path("/images/db.ova"), (Drive("db", "a.vmdk", "1Gi"), Drive("db-disk2", "b.vmdk", "8Mi")), "512Mi", 2, (22, 5432, 9), ADVICE)
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,17 @@ def test_sizes(count: int, text: str) -> None:
 
 def test_the_manifests_have_no_field_that_their_kinds_lack() -> None:
     objects = [document.obj for document in load_all(bringing.text(WISH))]
-    assert [one["kind"] for one in objects] == ["PersistentVolumeClaim", "VirtualMachine", "Service"]
+    assert [one["kind"] for one in objects] == ["PersistentVolumeClaim", "PersistentVolumeClaim", "VirtualMachine", "Service"]
     for one in objects:
         kind = for_object(one)
         assert kind is not None and unknown_fields(kind, one) == []
-    spec = objects[1]["spec"]["template"]["spec"]
+    assert objects[1]["metadata"]["annotations"]["vmpod.io/import.member"] == "b.vmdk"
+    spec = objects[2]["spec"]["template"]["spec"]
     assert spec["domain"]["devices"]["disks"][0]["disk"]["bus"] == "sata"
+    assert [one["persistentVolumeClaim"]["claimName"] for one in spec["volumes"]] == ["db", "db-disk2"]
     assert spec["domain"]["firmware"] == {"bootloader": {"efi": {"secureBoot": False}}}
     assert spec["readinessProbe"]["tcpSocket"] == {"port": 5432}
-    assert [port["name"] for port in objects[2]["spec"]["ports"]] == ["ssh", "postgres", "port-9"]
+    assert [port["name"] for port in objects[3]["spec"]["ports"]] == ["ssh", "postgres", "port-9"]
 
 
 def test_the_reasons_stand_behind_the_choices() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from vmpod.testing import guest
+
 from .conftest import Done, Home
 
 pytestmark = pytest.mark.host
@@ -308,6 +310,41 @@ def test_a_damaged_image_leaves_nothing(home: Home, work: Path) -> None:
     assert not (work / "cut.yaml").exists()
     found = subprocess.run([home.kubectl, "get", "pvc,pv"], env=home.env, capture_output=True, text=True, check=True)
     assert "No resources found" in found.stderr
+    assert not list((home.path / "disks" / "staging").iterdir())
+
+
+def appliance(work: Path, formats: tuple[str, str]) -> Path:
+    """An .ova of two disks: one that boots the smallest guest, and an empty one."""
+    raw = bytearray(2 << 20)
+    raw[:512] = guest.boot_sector()
+    (work / "0.raw").write_bytes(raw)
+    (work / "1.raw").write_bytes(bytes(1 << 20))
+    for number, format in enumerate(formats):
+        argv = ["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", f"subformat={format}", f"{number}.raw", f"{number}.vmdk"]
+        subprocess.run(argv, cwd=work, check=True)
+    disks = "".join(f'<Disk diskId="d{n}" fileRef="f{n}" capacity="{2 - n}" capacityAllocationUnits="byte * 2^20"/>' for n in (0, 1))
+    items = "".join(f"<Item><ResourceType>17</ResourceType><AddressOnParent>{n}</AddressOnParent><HostResource>/disk/d{n}</HostResource></Item>"
+                    for n in (0, 1))  # fmt: skip
+    files = "".join(f'<File id="f{n}" href="{n}.vmdk"/>' for n in (0, 1))
+    memory = "<Item><ResourceType>4</ResourceType><VirtualQuantity>48</VirtualQuantity></Item>"
+    (work / "box.ovf").write_text(f'<Envelope><References>{files}</References>{disks}<VirtualSystem id="x">{memory}{items}</VirtualSystem></Envelope>')
+    subprocess.run(["tar", "-cf", "two.ova", "box.ovf", "0.vmdk", "1.vmdk"], cwd=work, check=True)
+    return work / "two.ova"
+
+
+def test_an_appliance_comes_with_all_its_disks_and_boots(home: Home, work: Path) -> None:
+    image = appliance(work, ("streamOptimized", "monolithicSparse"))
+    done = home.run("import", str(image), "--up", cwd=work)
+    assert "two.yaml written" in done.stdout
+    assert "guest: 48Mi  # its description says so" in (work / "two.yaml").read_text()
+    found = subprocess.run([home.kubectl, "get", "pvc", "-o", "name"], env=home.env, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["persistentvolumeclaim/two", "persistentvolumeclaim/two-disk2"]
+    seen = subprocess.run([home.kubectl, "logs", "-l", "app=two", "--tail=-1"], env=home.env, capture_output=True, text=True, check=True)
+    deadline = time.monotonic() + 60
+    while guest.GREETING.decode().strip() not in seen.stdout and time.monotonic() < deadline:
+        time.sleep(0.5)
+        seen = subprocess.run([home.kubectl, "logs", "-l", "app=two", "--tail=-1"], env=home.env, capture_output=True, text=True, check=True)
+    assert guest.GREETING.decode().strip() in seen.stdout
     assert not list((home.path / "disks" / "staging").iterdir())
 
 

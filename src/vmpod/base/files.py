@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_COPIED_BYTES = 1 << 20
 
 
 def open_plain(path: Path, *, write: bool = False) -> BinaryIO:
@@ -29,3 +31,18 @@ def write_anew(path: Path, data: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o600)
     with os.fdopen(handle, "wb") as out:
         out.write(data)
+
+
+def copy_sparse(source: BinaryIO, target: Path, each: Callable[[int], None] | None = None) -> None:
+    """Write a stream to a new file, zeroes as holes. `each` hears of the bytes so far, every 64 MiB; it may raise."""
+    done = 0
+    with target.open("wb") as out:
+        while block := source.read(_COPIED_BYTES):
+            if block.strip(b"\0"):
+                out.write(block)
+            else:
+                out.seek(len(block), os.SEEK_CUR)
+            done += len(block)
+            if each is not None and done % (64 * _COPIED_BYTES) < _COPIED_BYTES:
+                each(done)
+        out.truncate()

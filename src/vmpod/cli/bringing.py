@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from vmpod.cli.ready import Verdict
 from vmpod.intake.image import Advice
@@ -18,16 +18,27 @@ _CDI: Final = "cdi.kubevirt.io/storage"
 _MIB: Final = 1 << 20
 _PORT_NAMES: Final = {22: "ssh", 80: "http", 443: "https", 3306: "mysql", 5432: "postgres", 8080: "http-alt"}
 _LONGEST_NAME: Final = 63
+_ENDINGS: Final = (".gz", ".xz", ".zst", ".bz2", ".tar", ".ova", ".box", ".qcow2", ".img", ".raw", ".vmdk", ".vdi",
+                   ".vhdx", ".vhd", ".iso")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A disk that comes with the machine: its claim, its file in the archive (empty: there is none), its size."""
+
+    name: str
+    member: str
+    size: str
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be made of an image: a claim, a machine and a service, all called `name`."""
+    """What is to be made of an image: a machine, a service and the claim of its first disk, all called `name`."""
 
     name: str
     namespace: str
     image: Path
-    size: str
+    drives: tuple[Drive, ...]
     memory: str
     cpus: int
     ports: tuple[int, ...]
@@ -38,7 +49,7 @@ class Wish:
 def name_of(image: Path) -> str:
     """A name for what becomes of an image file: its own, as a DNS label. Empty when nothing of it can be used."""
     stem = image.name
-    for ending in (".gz", ".xz", ".zst", ".bz2", ".qcow2", ".img", ".raw", ".vmdk", ".vdi", ".vhdx", ".vhd", ".iso"):
+    for ending in _ENDINGS:
         stem = stem.removesuffix(ending)
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:_LONGEST_NAME].rstrip("-")
 
@@ -49,21 +60,27 @@ def size_of(count: int) -> str:
     return f"{mebibytes // 1024}Gi" if mebibytes % 1024 == 0 else f"{mebibytes}Mi"
 
 
-def claim(wish: Wish) -> Object:
-    """The claim that the image is brought into."""
+def claims(wish: Wish) -> list[Object]:
+    """The claims that the disks are brought into."""
+    return [_claim(wish, drive) for drive in wish.drives]
+
+
+def _claim(wish: Wish, drive: Drive) -> Object:
     marks = {f"{_CDI}.import.source": "file", f"{_CDI}.import.endpoint": f"file://{wish.image}"}
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": wish.size}}}
-    return _object("v1", "PersistentVolumeClaim", wish, spec, annotations=marks)
+    marks |= {"vmpod.io/import.member": drive.member} if drive.member else {}
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": drive.size}}}
+    return _object("v1", "PersistentVolumeClaim", wish, spec, name=drive.name, annotations=marks)
 
 
 def machine(wish: Wish) -> Object:
     """The machine that boots from it."""
     how = {"cdrom" if wish.is_cdrom else "disk": {"bus": wish.advice.bus.value}}
+    disks = {"system" if not number else f"disk{number + 1}": drive for number, drive in enumerate(wish.drives)}
     domain: Object = {
         "cpu": {"cores": wish.cpus},
         "memory": {"guest": wish.memory},
         "devices": {
-            "disks": [{"name": "system", **how}],
+            "disks": [{"name": called, **how} for called in disks],
             "interfaces": [{"name": "default", "model": wish.advice.model.value, "masquerade": {}}],
         },
     }
@@ -76,7 +93,8 @@ def machine(wish: Wish) -> Object:
             "domain": domain,
             **({"readinessProbe": probe} if probe else {}),
             "networks": [{"name": "default", "pod": {}}],
-            "volumes": [{"name": "system", "persistentVolumeClaim": {"claimName": wish.name}}],
+            "volumes": [{"name": called, "persistentVolumeClaim": {"claimName": drive.name}}
+                        for called, drive in disks.items()],
         },
     }
     return _object("kubevirt.io/v1", "VirtualMachine", wish, {"runStrategy": "Always", "template": template})
@@ -96,7 +114,7 @@ def service(wish: Wish) -> Object:
     return _object("v1", "Service", wish, {"selector": {"app": wish.name}, "ports": ports})
 
 
-def _object(version: str, kind: str, wish: Wish, spec: Object, **more: Object) -> Object:
+def _object(version: str, kind: str, wish: Wish, spec: Object, **more: Any) -> Object:
     meta: Object = {"name": wish.name, "labels": {"app": wish.name}, **more}
     if wish.namespace != "default":
         meta["namespace"] = wish.namespace
@@ -105,11 +123,11 @@ def _object(version: str, kind: str, wish: Wish, spec: Object, **more: Object) -
 
 def text(wish: Wish) -> str:
     """The manifests to edit."""
-    objects: Sequence[Object] = (claim(wish), machine(wish), service(wish))
+    objects: Sequence[Object] = (*claims(wish), machine(wish), service(wish))
     head = (
         f"# Made by `vmpod import {wish.image.name}`. To edit: cpu and memory, what the application needs, its ports.\n"
         "# The claim is filled from the image file on this host. On a cluster fill it with:\n"
-        f"#   virtctl image-upload pvc {wish.name} --size={wish.size} --image-path={wish.image.name}\n"
+        f"#   virtctl image-upload pvc {wish.name} --size={wish.drives[0].size} --image-path={wish.image.name}\n"
     )
     return head + "".join(f"# {line}\n" for line in _notes(wish)) + _explained(dump_all(objects), wish.advice)
 

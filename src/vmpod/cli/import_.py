@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,11 +11,11 @@ import click
 from vmpod.base.errors import Problem
 from vmpod.cli import apply, bringing, looking, session
 from vmpod.cli.apply import Wanted
-from vmpod.cli.bringing import Wish
+from vmpod.cli.bringing import Drive, Wish
 from vmpod.cli.progress import Progress
 from vmpod.client.simple import SimpleClient
+from vmpod.intake.appliance import Appliance
 from vmpod.intake.documents import Manifest
-from vmpod.intake.image import advise
 from vmpod.kinds import PERSISTENTVOLUMECLAIM
 from vmpod.model import names, quantity
 from vmpod.model.meta import uid
@@ -40,8 +41,8 @@ _GOING_S = 30.0
 def command(image: str, name: str, space: str, memory: str, cpus: int, size: str, ports: tuple[int, ...],
             output_dir: Path, bring_up: bool, timeout: float) -> None:  # fmt: skip
     """Make a copy-on-write base of a disk image (qcow2, vmdk, vdi, vhdx, vhd, raw, ISO; also gzip, xz, zstd or bzip2
-    of one) and a claim upon it, and write a VirtualMachine and a Service to edit, chosen by what is on the image
-    (`vmpod inspect` shows it), with the reasons. The image is only read."""
+    of one; an .ova or a .box with its disks) and a claim upon it, and write a VirtualMachine and a Service to edit,
+    chosen by what is on the image (`vmpod inspect` shows it), with the reasons. The image is only read."""
     file = Path(image).expanduser()
     wish = _wish(file, name, space, memory, cpus, size, ports)
     target = output_dir / f"{wish.name}.yaml"
@@ -57,8 +58,8 @@ def command(image: str, name: str, space: str, memory: str, cpus: int, size: str
 
 def _wish(file: Path, name: str, space: str, memory: str, cpus: int, size: str, ports: tuple[int, ...]) -> Wish:
     """What is asked for, checked as far as it can be without the engine. Raises Problem."""
-    found = looking.look(file)
-    advice, virtual = advise(found), found.virtual_bytes
+    opened = looking.open_image(file)
+    advice, virtual = opened.advice, opened.image.virtual_bytes
     if advice.verdict == "fails":
         click.echo(f"{file} will not boot: {advice.why}\n  {advice.remedy}", err=True)
     called = name or bringing.name_of(file)
@@ -72,9 +73,19 @@ def _wish(file: Path, name: str, space: str, memory: str, cpus: int, size: str, 
     if quantity.to_bytes(wanted) < virtual:
         why = f"its disk has {bringing.size_of(virtual)}, more than --size {size}"
         raise Problem(f"import {file}", why, f"vmpod import {file} --size {bringing.size_of(virtual)}", "TooSmall")
-    offered = tuple(dict.fromkeys(ports or advice.ports))
-    return Wish(called, space, file.resolve(), wanted, memory or advice.memory.value, cpus or int(advice.cpus.value),
-                offered, advice, found.cdrom)  # fmt: skip
+    return Wish(called, space, file.resolve(), tuple(_drives(file, called, wanted, opened.appliance)),
+                memory or advice.memory.value, cpus or int(advice.cpus.value),
+                tuple(dict.fromkeys(ports or advice.ports)), advice, opened.image.cdrom)  # fmt: skip
+
+
+def _drives(file: Path, name: str, size: str, said: Appliance) -> Iterator[Drive]:
+    """The first disk, whose size was seen, and those that a description lists beside it. Raises Problem."""
+    yield Drive(name, said.disks[0].path if said.disks else "", size)
+    for number, disk in enumerate(said.disks[1:], 2):
+        if not disk.capacity_bytes:
+            why = f"its description does not say how large {disk.path} is"
+            raise Problem(f"import {file}", why, "take the disks out of the archive and import each", "Size")
+        yield Drive(f"{name}-disk{number}", disk.path, bringing.size_of(disk.capacity_bytes))
 
 
 def _check_free(target: Path) -> None:
@@ -93,27 +104,31 @@ def _write(target: Path, text: str) -> None:
 
 
 def _bring(client: SimpleClient, wish: Wish, timeout_s: float) -> None:
-    """Make the claim and wait until its image is in. Whatever goes wrong, the claim is taken back. Raises Problem."""
-    (wanted,) = apply.resolve([Manifest(bringing.claim(wish), str(wish.image))], wish.namespace)
-    if client.find(PERSISTENTVOLUMECLAIM, wish.namespace, wish.name) is not None:
-        fix = f"kubectl delete pvc {wish.name} -n {wish.namespace}   (its data goes too), or --name"
-        raise Problem(f"import {wish.image}", f"there is a claim called {wish.name} already", fix, "Exists")
-    apply.apply(client, wanted)
+    """Make the claims and wait until their images are in. Whatever goes wrong, all are taken back. Raises Problem."""
+    wanted = apply.resolve([Manifest(one, str(wish.image)) for one in bringing.claims(wish)], wish.namespace)
+    for drive in wish.drives:
+        if client.find(PERSISTENTVOLUMECLAIM, wish.namespace, drive.name) is not None:
+            fix = f"kubectl delete pvc {drive.name} -n {wish.namespace}   (its data goes too), or --name"
+            raise Problem(f"import {wish.image}", f"there is a claim called {drive.name} already", fix, "Exists")
     done = False
     try:
-        _await(client, wish, timeout_s)
+        for one in wanted:
+            apply.apply(client, one)
+        for drive in wish.drives:
+            _await(client, wish, drive, timeout_s)
         done = True
     finally:
-        if not done:
-            _take_back(client, wanted)
+        for one in () if done else wanted:
+            _take_back(client, one)
 
 
-def _await(client: SimpleClient, wish: Wish, timeout_s: float) -> None:
+def _await(client: SimpleClient, wish: Wish, drive: Drive, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
+    called = f"import {drive.member or wish.image.name}"
     with Progress() as progress:
         while True:
-            stands = bringing.standing(client.get(PERSISTENTVOLUMECLAIM, wish.namespace, wish.name))
-            progress.show({f"import {wish.image.name}": "it failed" if stands.hopeless else stands.why})
+            stands = bringing.standing(client.get(PERSISTENTVOLUMECLAIM, wish.namespace, drive.name))
+            progress.show({called: "it failed" if stands.hopeless else stands.why})
             if stands.is_ready:
                 return
             if stands.hopeless:

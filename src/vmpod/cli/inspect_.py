@@ -22,13 +22,12 @@ _MIB = 1 << 20
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="All that was found, and the advice, as one JSON object.")
 def command(image: Path, as_json: bool) -> None:
-    """Look into an image (qcow2, vmdk, vdi, vhdx, vhd, raw, ISO; also packed) offline, reading only. Exit code 1 when
-    it will not boot."""
+    """Look into an image (qcow2, vmdk, vdi, vhdx, vhd, raw, ISO; packed; .ova, .box) offline, reading only. Exit code 1
+    when it will not boot."""
     from vmpod.cli import looking
-    from vmpod.intake.image import advise
 
-    found = looking.look(image.expanduser())
-    advice = advise(found)
+    opened = looking.open_image(image.expanduser())
+    found, advice = opened.image, opened.advice
     if as_json:
         click.echo(json.dumps({"image": dataclasses.asdict(found), "advice": dataclasses.asdict(advice)}, indent=2))
     else:

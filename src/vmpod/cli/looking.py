@@ -1,27 +1,61 @@
-"""Look into an image as a person names it, unpacked first when it is packed."""
+"""Look into an image as a person names it: unpacked first when it is packed, taken out of its archive when in one."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import fetch, formats
+from vmpod.drivers.disks import archives, fetch, formats
 from vmpod.drivers.inspection.facts import Image
 from vmpod.drivers.inspection.look import look as look_into
+from vmpod.intake import appliance
+from vmpod.intake.appliance import Appliance
+from vmpod.intake.image import Advice, advise, heeding
 
 
-def look(path: Path) -> Image:
-    """What is on an image. A packed one is unpacked into a folder that goes afterwards. Raises Problem."""
+@dataclass(frozen=True)
+class Opened:
+    """What is on an image, what its archive says of its machine (if it lies in one), and what follows from both."""
+
+    image: Image
+    appliance: Appliance
+    advice: Advice
+
+
+def open_image(path: Path) -> Opened:
+    """Look into an image file or an archive. What is unpacked for it goes afterwards. Raises Problem."""
     what = f"look into {path}"
     try:
         if path.is_dir():
             raise Problem(what, "it is a folder", f"ls {path}", "Format")
-        if not formats.compression(path):
-            return look_into(path)
-        with tempfile.TemporaryDirectory(prefix="vmpod-unpacked-") as folder:
-            found = look_into(fetch.unpack(path, Path(folder)))
-            return dataclasses.replace(found, path=str(path), actual_bytes=path.stat().st_size)
+        if archives.is_archive(path):
+            return _archived(path)
+        found = _unpacked(path) if formats.compression(path) else look_into(path)
     except OSError as error:
         raise Problem(what, error.strerror or str(error), f"ls -l {path}", "Missing") from None
+    return Opened(found, Appliance(), advise(found))
+
+
+def _unpacked(path: Path) -> Image:
+    with tempfile.TemporaryDirectory(prefix="vmpod-unpacked-") as folder:
+        return _as(path, look_into(fetch.unpack(path, Path(folder))))
+
+
+def _as(path: Path, found: Image) -> Image:
+    return dataclasses.replace(found, path=str(path), actual_bytes=path.stat().st_size)
+
+
+def _archived(path: Path) -> Opened:
+    names = [one.name for one in archives.members(path)]
+    described = appliance.description(names)
+    said = appliance.read(described, archives.text(path, described), names) if described else appliance.bare(names)
+    if not said.disks:
+        raise Problem(f"look into {path}", "no disk image is in it", f"tar -tvf {path}", "NoDisk")
+    with tempfile.TemporaryDirectory(prefix="vmpod-unpacked-") as folder:
+        disk = Path(folder, "disk")
+        archives.copy(path, said.disks[0].path, disk)
+        found = _as(path, look_into(fetch.unpack(disk, Path(folder))))
+    return Opened(found, said, heeding(advise(found), said))

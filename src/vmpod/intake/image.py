@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from vmpod.drivers.inspection.facts import Image, System
+from vmpod.intake.appliance import Appliance
 
 _GIB: Final = 1 << 30
+_LEAST_BYTES: Final = 16 << 20  # less is a wrong unit
 _HERE: Final = ("x86_64", "i386", "")
 _WEB: Final = (80, 443, 8080, 8443, 3000, 5000, 8000)
 _NO_SERVICE_PORTS: Final = (111, 25)  # offered to the network by systems, wanted by nobody
@@ -182,3 +184,19 @@ def _notes(image: Image) -> Iterator[str]:
              and part.filesystem.startswith(("ext", "xfs"))]  # fmt: skip
     for part in small:
         yield f"the file system {part.label or part.name} has only {part.free_bytes >> 20} MiB free: --size makes room"
+
+
+def heeding(advice: Advice, said: Appliance) -> Advice:
+    """The advice with what the maker of the machine said of it: processors, memory and firmware."""
+    maker = "its description says so"
+    changes: dict[str, Choice] = {}
+    if said.cpus:
+        changes["cpus"] = Choice(str(said.cpus), maker)
+    if said.memory_bytes >= _LEAST_BYTES:
+        changes["memory"] = Choice(f"{said.memory_bytes >> 20}Mi", maker)
+    if said.firmware:
+        changes["firmware"] = Choice(said.firmware, maker)
+    notes = advice.notes + said.notes
+    if len(said.cards) > 1:
+        notes += (f"it had {len(said.cards)} network cards: one is given to it, others need networks of their own",)
+    return replace(advice, **changes, notes=notes)  # type: ignore[arg-type]

@@ -212,7 +212,7 @@ class Claims:
             return base
         if source in ("http", "file"):
             where = endpoint.removeprefix("file://") if source == "file" else endpoint
-            job = imports.job_for(self._paths, source, where, name=endpoint,
+            job = imports.job_for(self._paths, source, where, name=endpoint, inner=said.get(claims.MEMBER, ""),
                                   checksum=said.get(f"{claims.CDI}.import.checksum", ""))  # fmt: skip
             sha256, _ = await imports.run_job(job, self._progress_of(claim), self._access(claim))
             return imports.base_path(self._paths, sha256)

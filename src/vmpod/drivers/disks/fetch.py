@@ -15,8 +15,11 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, cast
 
+from backports import zstd
+
+from vmpod.base import files
 from vmpod.base.errors import Problem
 from vmpod.drivers.disks import formats
 
@@ -24,7 +27,7 @@ _CHUNK = 1 << 20
 _TIMEOUT_S = 60
 _RESERVE_BYTES = 64 << 20  # the engine's own database must still be written when an image has filled the rest
 _CHECKSUMS = ("md5", "sha1", "sha256", "sha512")  # CDI's
-_OPENERS: dict[str, Callable[[Path], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open}
+_OPENERS: dict[str, Callable[[Path], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open, "zstd": zstd.open}
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,9 @@ def unpack(path: Path, folder: Path) -> Path:
         raise Problem(f"unpack {path}", f"it is packed with {packed}", f"{packed} -d {path}", "Format")
     target = folder / "unpacked"
     try:
-        with cast(IO[bytes], _OPENERS[packed](path)) as source, target.open("wb") as out:
-            while block := source.read(_CHUNK):
-                out.write(block)
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+        with cast(BinaryIO, _OPENERS[packed](path)) as source:
+            files.copy_sparse(source, target, lambda _: check_room(f"unpack {path}", folder, 0))
+    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zstd.ZstdError) as error:
         why = f"the {packed} data is truncated or damaged ({error})"
         raise Problem(f"unpack {path}", why, "copy it again", "Damaged") from None
     return target

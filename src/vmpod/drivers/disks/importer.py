@@ -26,7 +26,7 @@ from typing import Any
 
 from vmpod.base import proc
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import fetch, formats
+from vmpod.drivers.disks import archives, fetch, formats
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.images import layout
 
@@ -36,7 +36,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 @dataclass(frozen=True)
 class Job:
-    """What to bring in: `kind` file (path), http (URL) or layout (folder of an OCI layout, with `inner` path).
+    """What to bring in: `kind` file (path), http (URL) or layout (OCI layout's folder); `inner` is a file inside.
 
     The kind `member` is a file in an OCI layout that is kept as it is: no disk, so nothing is looked for in it.
     """
@@ -126,7 +126,11 @@ def _local_file(job: Job, folder: Path, access: fetch.Access) -> Path:
         return target
     if job.kind == "http":
         return fetch.download(job.source, folder / "download", checksum=job.checksum, progress=say, access=access)
-    return _existing(Path(job.source))
+    path = _existing(Path(job.source))
+    if not job.inner:
+        return path
+    archives.copy(path, job.inner, folder / "disk", say)
+    return folder / "disk"
 
 
 def _existing(path: Path) -> Path:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from vmpod.base import proc
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import formats
+from vmpod.drivers.disks import formats, headers
 
-_CORRUPT = (2, 3)  # qemu-img check: 2 the image is corrupt, 3 it only leaks clusters
+_CORRUPT = 2  # qemu-img check: the image is corrupt; 3: it only leaks clusters
+_BEYOND = (b"beyond", b"outside", b"end of the file", b"after EOF", b"Check failed")
 _CHECKED = ("qcow2", "vdi", "vhdx", "vmdk")
 
 
@@ -26,6 +27,7 @@ class DiskInfo:
 async def inspect(path: Path) -> DiskInfo:
     """Look at an image. Raises Problem when it is missing, damaged, of no known format or names other files."""
     found = formats.detect(path)
+    headers.check(path, found)
     argv = ["qemu-img", "info", "--output=json", "-f", found, str(path)]
     done = await proc.run(argv, what=f"use the image {path}", check=False)
     if done.code != 0:
@@ -40,7 +42,7 @@ async def check(path: Path, found: str) -> None:
         return
     argv = ["qemu-img", "check", "-q", "-f", found, str(path)]
     done = await proc.run(argv, what=f"check the image {path}", check=False, timeout_s=1800)
-    if done.code in _CORRUPT[:1] or b"beyond" in done.err or b"outside" in done.err or b"end of the file" in done.err:
+    if done.code == _CORRUPT or any(word in done.err for word in _BEYOND):
         raise damaged(path, done.err.decode(errors="replace").strip().splitlines()[0] if done.err else "")
 
 

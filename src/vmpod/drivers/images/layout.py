@@ -11,8 +11,9 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, BinaryIO, cast
 
+from vmpod.base import files
 from vmpod.base.errors import Problem
 
 _WHITEOUT = ".wh."
@@ -70,7 +71,7 @@ def _copy_from(tar: tarfile.TarFile, wanted: str, target: Path, what: str) -> bo
     for member in tar:
         name = _name(member)
         if name == wanted and member.isreg():
-            _write(cast(IO[bytes], tar.extractfile(member)), target)
+            files.copy_sparse(cast(BinaryIO, tar.extractfile(member)), target)
             return True
         removed = removed or name == wanted or name in _removals(wanted)
     if removed:
@@ -92,16 +93,6 @@ def _open_layers(layout: Path, what: str) -> Iterator[tarfile.TarFile]:
     for blob, media_type in _layers(layout, what):
         with _open_layer(blob, media_type, what) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             yield tar
-
-
-def _write(source: IO[bytes], target: Path) -> None:
-    with target.open("wb") as out:
-        while block := source.read(1 << 20):
-            if block.strip(b"\0"):
-                out.write(block)
-            else:
-                out.seek(len(block), 1)
-        out.truncate()
 
 
 def _layers(layout: Path, what: str) -> Iterator[tuple[Path, str]]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import formats
+from vmpod.drivers.disks import formats, headers
 from vmpod.drivers.inspection import blocks, facts, filesystems, linux, lvm, partitions, trees, windows
 from vmpod.drivers.inspection.blocks import Blocks, Slice
 from vmpod.drivers.inspection.facts import Image, Part, System, Trouble
@@ -45,6 +45,7 @@ class Found:
 def look(path: Path) -> Image:
     """All that can be told of an image. Raises Problem when it is no image, damaged, or refers to other files."""
     format = formats.detect(path)
+    headers.check(path, format)
     with blocks.serving(path, format) as connection:
         argv = [sys.executable, "-m", __name__, str(connection.fileno()), str(path)]
         try:

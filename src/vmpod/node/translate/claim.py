@@ -20,7 +20,7 @@ SOURCE, ENDPOINT, POD_PHASE = f"{CDI}.import.source", f"{CDI}.import.endpoint", 
 SECRET_NAME, CERTIFICATES = f"{CDI}.import.secretName", f"{CDI}.import.certConfigMap"
 RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.message"
 RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
-PROGRESS = "vmpod.io/progress"
+PROGRESS, MEMBER = "vmpod.io/progress", "vmpod.io/import.member"
 UPLOAD, POD_READY = f"{CDI}.upload.target", f"{CDI}.pod.ready"
 _RETRY_S = (5, 10, 20, 40, 80, 160, 300)
 

@@ -1,0 +1,125 @@
+"""Archives that hold disks: appliances (.ova, a tar with an OVF description) and Vagrant boxes (a tar, mostly packed).
+
+Nothing is unpacked to a path that an archive names: wanted members are copied one by one to paths of ours, and members
+that are links, or whose names lead outside, are refused.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from backports import zstd
+
+from vmpod.base import files
+from vmpod.base.errors import Problem
+from vmpod.drivers.disks import formats
+from vmpod.drivers.disks.fetch import check_room
+
+_BLOCK = 1 << 20
+_MOST_TEXT = 1 << 20
+_MOST_MEMBERS = 4096
+_USTAR = 257
+Progress = Callable[[dict[str, Any]], None]
+_PACKED: dict[str, Callable[[Path], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open, "zstd": zstd.open}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive: its name as written and its length in bytes."""
+
+    name: str
+    size: int
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a tar archive, packed or not. Raises OSError."""
+    opener = _PACKED.get(formats.compression(path))
+    try:
+        with opener(path) if opener else path.open("rb") as file:
+            head = file.read(_USTAR + 5)
+    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zstd.ZstdError):
+        return False
+    return bool(head[_USTAR : _USTAR + 5] == b"ustar")
+
+
+def members(path: Path) -> list[Member]:
+    """The files of an archive. Raises Problem when it is damaged, or holds what no image needs."""
+    with _opened(path) as tar:
+        return [Member(one.name, one.size) for one in _checked(tar, path)]
+
+
+def text(path: Path, name: str) -> str:
+    """A short text in an archive. Raises Problem."""
+    with _opened(path) as tar:
+        for one in _checked(tar, path):
+            if one.name == name:
+                if one.size > _MOST_TEXT:
+                    raise _odd(path, f"{name} has {one.size} bytes, too many for a description")
+                return cast(IO[bytes], tar.extractfile(one)).read().decode(errors="replace")
+    raise _odd(path, f"there is no {name} in it")
+
+
+def copy(path: Path, name: str, target: Path, progress: Progress | None = None) -> None:
+    """Copy one member to `target`, holes kept, and see that the archive is whole. Raises Problem."""
+    with _opened(path, whole=True) as tar:
+        for one in _checked(tar, path):
+            if one.name == name:
+                watch = _watch(path, target, one.size, progress)
+                files.copy_sparse(cast(BinaryIO, tar.extractfile(one)), target, watch)
+                return
+    raise _odd(path, f"there is no {name} in it")
+
+
+def _watch(path: Path, target: Path, size: int, progress: Progress | None) -> Callable[[int], None]:
+    """Tell of the progress, and stop before the disk is full: what a packed archive holds cannot be known before."""
+
+    def each(done: int) -> None:
+        check_room(f"import {path}", target.parent, 0)
+        if progress is not None:
+            progress({"phase": "unpack", "percent": round(100 * done / max(1, size), 2)})
+
+    return each
+
+
+@contextmanager
+def _opened(path: Path, *, whole: bool = False) -> Iterator[tarfile.TarFile]:
+    """The archive, from its beginning; `whole`: what is left is read, too, since only then a packed one is checked."""
+    opener = _PACKED.get(formats.compression(path))
+    try:
+        with opener(path) if opener else path.open("rb") as stream:
+            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar:
+                yield tar
+            while whole and opener and stream.read(_BLOCK):
+                pass
+    except (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zstd.ZstdError) as error:
+        raise _odd(path, f"the archive is truncated or damaged ({error})", "Damaged") from None
+    except OSError as error:
+        if error.filename or not str(error).startswith("Invalid data stream"):  # bz2's word for damage
+            raise
+        raise _odd(path, f"the archive is truncated or damaged ({error})", "Damaged") from None
+
+
+def _checked(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """The regular files of an archive. Raises Problem for links, devices, names that lead outside, and too many."""
+    for number, one in enumerate(tar):
+        if number >= _MOST_MEMBERS:
+            raise _odd(path, f"it holds more than {_MOST_MEMBERS} files")
+        if one.isdir():
+            continue
+        if not one.isreg():
+            raise _odd(path, f"{one.name!r} in it is a link or a device, which is never followed", "ForeignFile")
+        if one.name.startswith("/") or ".." in Path(one.name).parts:
+            raise _odd(path, f"{one.name!r} in it leads outside", "ForeignFile")
+        yield one
+
+
+def _odd(path: Path, why: str, reason: str = "Format") -> Problem:
+    return Problem(f"use the archive {path}", why, f"tar -tvf {path}", reason)
