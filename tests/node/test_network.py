@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from vmpod.client.cache import Cache
+import orjson
+
+from vmpod.client.cache import Cache, Change
 from vmpod.drivers.net import config as configuration
 from vmpod.drivers.net import ranges
 from vmpod.drivers.net.network import Forward, Snapshot
@@ -23,18 +25,20 @@ class FakeCache:
     def __init__(self) -> None:
         self.kinds = (SERVICE, ENDPOINTSLICE, VIRTUALMACHINEINSTANCE)
         self._objects: dict[str, list[Object]] = {}
-        self._tell: dict[str, list[Callable[[str, Object], None]]] = {}
+        self._tell: dict[str, list[Callable[[Change], None]]] = {}
 
     def list(self, kind: Kind) -> list[Object]:
         return list(self._objects.get(kind.plural, ()))
 
-    def subscribe(self, kind: Kind, tell: Callable[[str, Object], None]) -> None:
+    def observe(self, kind: Kind, tell: Callable[[Change], None]) -> None:
         self._tell.setdefault(kind.plural, []).append(tell)
 
     def put(self, kind: Kind, *objects: Object) -> None:
+        before = next(iter(self._objects.get(kind.plural, [])), None)
         self._objects[kind.plural] = list(objects)
+        text = orjson.dumps(objects[0] if objects else {"metadata": {}})
         for tell in self._tell[kind.plural]:
-            tell("MODIFIED", objects[0] if objects else {})
+            tell(Change("MODIFIED", text, orjson.dumps(before) if before else None))
 
 
 class FakeNetwork:
@@ -119,11 +123,14 @@ async def test_the_network_is_looked_after_without_changes(monkeypatch: Any) -> 
     await map_.stop()
 
 
-async def test_guests_are_told_their_names() -> None:
+async def test_guests_are_told_their_names_and_a_status_says_nothing_new() -> None:
     cache, network, map_ = await made()
-    cache.put(VIRTUALMACHINEINSTANCE, {
-        "metadata": {"name": "orders", "namespace": "shop"}, "spec": {}, "status": {"activePods": {"u": "n"}},
-    })  # fmt: skip
+    machine = {"metadata": {"name": "orders", "namespace": "shop"}, "spec": {}, "status": {"activePods": {"u": "n"}}}
+    cache.put(VIRTUALMACHINEINSTANCE, machine)
     await until(lambda: len(network.announced) == 2)
     assert network.announced[1].guests["u"].hostname == "orders"
+    cache.put(VIRTUALMACHINEINSTANCE, machine | {"status": {"activePods": {"u": "n"}, "phase": "Running"}})
+    cache.put(VIRTUALMACHINEINSTANCE, machine | {"spec": {"hostname": "other"}})
+    await until(lambda: len(network.announced) == 3)
+    assert network.announced[2].guests["u"].hostname == "other"
     await map_.stop()

@@ -36,6 +36,8 @@ def restart_reason(vm: Object, vmi: Object, started: Object | None) -> str:
 
 def _is_live(started: Object, wanted: Object) -> bool:
     """Whether two specs differ in nothing but what can change live."""
+    if started == wanted:
+        return True
     before = deepcopy(started)
     for key in _PLACEMENT:
         before.pop(key, None)

@@ -8,12 +8,11 @@ from typing import Protocol
 
 from vmpod.base import log
 from vmpod.base.tasks import Tasks
-from vmpod.client.cache import Cache
+from vmpod.client.cache import Cache, Change
 from vmpod.drivers.net.config import NetworkConfig
 from vmpod.drivers.net.services import Forward
 from vmpod.drivers.net.snapshot import Snapshot
 from vmpod.kinds import ENDPOINTSLICE, SERVICE, VIRTUALMACHINEINSTANCE
-from vmpod.model.meta import Object
 from vmpod.node.translate.service import DOMAIN, Key, Translation, guests_of, translate
 
 _log = log.get("node.network")
@@ -53,11 +52,16 @@ class ServiceMap:
         self._tasks = Tasks()
         self._warned: set[tuple[Key, str]] = set()
         self._machines = VIRTUALMACHINEINSTANCE in cache.kinds
-        for kind in (SERVICE, ENDPOINTSLICE, *((VIRTUALMACHINEINSTANCE,) if self._machines else ())):
-            cache.subscribe(kind, self._notice)
+        for kind in (SERVICE, ENDPOINTSLICE):
+            cache.observe(kind, lambda change: self._changed.set())
+        if self._machines:
+            cache.observe(VIRTUALMACHINEINSTANCE, self._machine_changed)
 
-    def _notice(self, change: str, obj: Object) -> None:
-        self._changed.set()
+    def _machine_changed(self, change: Change) -> None:
+        """A machine's status changes a dozen times while it starts; what its guest is told, once."""
+        now = {} if change.type == "DELETED" else guests_of([change.obj], self._domain)
+        if now != guests_of([change.previous] if change.previous else [], self._domain):
+            self._changed.set()
 
     async def start(self) -> None:
         """Publish what the cache holds, then follow. The cache must have been started.

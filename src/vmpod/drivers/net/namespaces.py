@@ -15,6 +15,18 @@ _GUEST_BRIDGE_MAC = "02:00:00:00:00:00"  # the same in every pod: a guest's neig
 _BRIDGE_HELPER = "169.254.75.10/32"  # KubeVirt's address for the DHCP server where the pod's own is gone
 
 
+def script(attachment: Attachment, config: NetworkConfig) -> str:
+    """A shell script for the host: namespace and devices, then what is to be done inside.
+
+    One process to start, not one for each step: the engine stands still while it starts one.
+    """
+    off = f"/proc/sys/net/ipv6/conf/{attachment.device}/disable_ipv6"
+    return "\n".join([
+        "set -e", _here("ip -batch -", host_batch(attachment, config)), f"if [ -e {off} ]; then echo 1 > {off}; fi",
+        f"nsenter --net={attachment.netns_path} sh -s <<'INSIDE'\n{inner_script(attachment, config)}INSIDE\n",
+    ])  # fmt: skip
+
+
 def host_batch(attachment: Attachment, config: NetworkConfig) -> str:
     """Commands for `ip -batch`: the namespace and the pair of devices that leads into it.
 

@@ -158,12 +158,8 @@ class Network:
         """From nothing to a complete namespace; leftovers of an earlier, broken off attempt go first."""
         what = f"put pod {attachment.pod_uid} on the network"
         await self._unmake(attachment)
-        batch = namespaces.host_batch(attachment, self.config).encode()
-        await proc.run(["ip", "-batch", "-"], stdin=batch, what=what, fix=_FIX)
-        hostnet.write_setting(f"ipv6/conf/{attachment.device}/disable_ipv6", "1")
-        script = namespaces.inner_script(attachment, self.config).encode()
-        argv = ["nsenter", f"--net={attachment.netns_path}", "sh", "-s"]
-        await proc.run(argv, stdin=script, what=what, fix=_FIX)
+        script = namespaces.script(attachment, self.config).encode()
+        await proc.run(["sh", "-s"], stdin=script, what=what, fix=_FIX)
         for link in attachment.links:
             await self._plug(attachment, link)
 
