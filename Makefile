@@ -48,6 +48,7 @@ demo-down:  ## remove all that the demo made
 bench: setup .cache/kubectl  ## the budgets, beside the bare tools in the same run
 	@scripts/images
 	@$(BIN)/python scripts/bench
+	@$(BIN)/python scripts/bench-machines
 
 clean:  ## remove what this Makefile made in the checkout
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
