@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
+import os
 import socket
 import ssl
 import subprocess
+import tarfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +22,7 @@ from vmpod.testing.guest import write_disk
 
 from ..e2e.product import Product, wait
 from .machines import claim, condition, datavolume, gone, is_shown
-from .pods import apply
+from .pods import IMAGE, apply, mount, pod
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 LAB, PAGE = "localhost/vmpod-examples/lab:1", "a machine beside the containers\n"
@@ -84,20 +88,46 @@ def token(home: Product, name: str) -> str:
     return home.kubectl("create", "-f", "-", "-o", "jsonpath={.status.token}", stdin=json.dumps(asked)).stdout
 
 
-def connect(home: Product) -> http.client.HTTPSConnection:
+def connect(home: Product, *, insecure: bool = False) -> http.client.HTTPSConnection:
     """To the address that CDIConfig tells, by somebody without a certificate."""
     url = home.value(".status.uploadProxyURL", "cdiconfig", "config")
     trusted = ssl.create_default_context(cafile=str(Paths(home.home).pki / "ca.crt"))
+    if insecure:
+        trusted = ssl._create_unverified_context()
     return http.client.HTTPSConnection(url.removeprefix("https://"), context=trusted, timeout=60)
 
 
-def send(home: Product, method: str, path: str, body: bytes = b"", bearer: str = "") -> tuple[int, str]:
-    connection = connect(home)
-    connection.request(method, path, body, {"Authorization": f"Bearer {bearer}"} if bearer else {})
+def send(home: Product, method: str, path: str, body: bytes = b"", bearer: str = "", type: str = "",
+         *, insecure: bool = False) -> tuple[int, str]:  # fmt: skip
+    connection = connect(home, insecure=insecure)
+    headers = ({"Authorization": f"Bearer {bearer}"} if bearer else {}) | ({"Content-Type": type} if type else {})
+    connection.request(method, path, body, headers)
     answer = connection.getresponse()
     said = answer.read().decode()
     connection.close()
     return answer.status, said
+
+
+def form(*entries: tuple[str, bytes]) -> tuple[bytes, str]:
+    """The body of a form with these entries, and its type."""
+    parts = [b'--edge\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\n\r\n%s\r\n' % (name.encode(), data)
+             for name, data in entries]  # fmt: skip
+    return b"".join(parts) + b"--edge--\r\n", "multipart/form-data; boundary=edge"
+
+
+def archive(*entries: tuple[str, bytes], link: str = "") -> bytes:
+    """A tar archive, packed; with a link of that name to the host's secrets."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as made:
+        for name, data in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            made.addfile(info, io.BytesIO(data))
+        if link:
+            info = tarfile.TarInfo(link)
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/shadow"
+            made.addfile(info)
+    return out.getvalue()
 
 
 def phase(home: Product, name: str) -> str:
@@ -188,3 +218,79 @@ def test_an_upload_that_ends_early_leaves_nothing(home: Product, images: Path) -
     assert staged(home) == []
     home.kubectl("delete", "dv,pvc", "--all", "--timeout=60s")
     gone(home, "dv", "pvc", "pv")
+
+
+def test_a_form_holds_the_image(home: Product, images: Path) -> None:
+    apply(home, datavolume("form", upload={}))
+    wait(lambda: phase(home, "form") == "UploadReady", "an upload is awaited", 30)
+    bearer, image = token(home, "form"), (images / "quick.img").read_bytes()
+    code, said = send(home, "POST", "/v1beta1/upload-form", image, bearer)
+    assert (code, "multipart/form-data" in said) == (400, True), said
+    body, type = form(("other", image))
+    assert send(home, "POST", "/v1beta1/upload-form", body, bearer, type) == (400, 'the form has no entry "file"\n')
+    assert send(home, "POST", "/v1beta1/upload-archive", image, bearer)[0] == 400
+    assert staged(home) == []
+    body, type = form(("other", b"x"), ("file", image))
+    assert send(home, "POST", "/v1beta1/upload-form-async", body, bearer, type) == (200, "")
+    wait(lambda: phase(home, "form") == "Succeeded", "the DataVolume succeeds", 30)
+    assert volume(home, "form").joinpath("disk.qcow2").is_file()
+
+
+def volume(home: Product, name: str) -> Path:
+    """The folder of a claim's volume."""
+    return Paths(home.home).volume(home.value(".spec.volumeName", "pvc", name))
+
+
+def test_the_files_of_an_archive(home: Product) -> None:
+    wanted = datavolume("files", upload={})
+    wanted["spec"]["contentType"] = "archive"
+    apply(home, wanted)
+    wait(lambda: phase(home, "files") == "UploadReady", "an upload is awaited", 30)
+    bearer = token(home, "files")
+    good = archive(("a.txt", b"one\n"), ("b/c.txt", b"two\n"))
+    for bad, why in ((archive(("../up", b"x")), "leads out"), (archive(("a", b"x"), link="b"), "a link"), (good[:40], "damaged")):
+        code, said = send(home, "POST", ASYNC, bad, bearer)
+        assert (code, why in said, str(home.home) in said) == (400, True, False), said
+    assert list(volume(home, "files").iterdir()) == []
+    assert send(home, "POST", ASYNC, good, bearer) == (200, "")
+    wait(lambda: phase(home, "files") == "Succeeded", "the DataVolume succeeds", 30)
+    assert (volume(home, "files") / "b" / "c.txt").read_text() == "two\n"
+    own = {"name": "c", "image": IMAGE, "command": ["cat", "/v/a.txt"], "volumeMounts": [mount("v", "/v")]}
+    apply(home, pod("reader", own, restartPolicy="Never", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "files"}}]))
+    wait(lambda: home.value(".status.phase", "pod", "reader") == "Succeeded", "the container reads it", 40)
+    assert home.kubectl("logs", "reader").stdout == "one\n"
+    home.kubectl("delete", "pod,dv,pvc", "--all", "--timeout=60s")
+    gone(home, "dv", "pvc", "pv")
+
+
+def test_an_upload_goes_on_after_the_engine_was_killed(home: Product, images: Path) -> None:
+    """All of the image has arrived; it is being converted when the engine dies. Whoever sent it need not come again."""
+    large = images / "large.img"
+    with (images / "quick.img").open("rb") as head, large.open("wb") as out:
+        out.write(head.read(1 << 20) + os.urandom(150 << 20))
+    apply(home, datavolume("kept", "256Mi", upload={}))
+    wait(lambda: phase(home, "kept") == "UploadReady", "an upload is awaited", 30)
+    bearer = token(home, "kept")
+    sender = threading.Thread(target=lost, args=(home, large.read_bytes(), bearer))
+    sender.start()
+    try:
+        wait(lambda: [one for one in staged(home) if (one / "whole").exists()], "the whole image is here", 60, 0.02)
+        home.kill_engine()
+        assert staged(home), "the engine was killed too late"
+    finally:
+        sender.join()
+        home.vmpod("engine", "start")
+    assert phase(home, "kept") in ("UploadReady", "Succeeded")
+    wait(lambda: phase(home, "kept") == "Succeeded", "the DataVolume succeeds", 60)
+    large.unlink()
+    assert staged(home) == []
+    home.kubectl("delete", "dv,pvc", "--all", "--timeout=60s")
+    gone(home, "dv", "pvc", "pv")
+
+
+def lost(home: Product, image: bytes, bearer: str) -> None:
+    """Send an image to an engine that dies on the way."""
+    try:
+        send(home, "POST", ASYNC, image, bearer)
+    except (OSError, http.client.HTTPException):
+        return

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import select
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from vmpod.base.paths import Paths
+from vmpod.cli import bridge
 from vmpod.client.simple import SimpleClient
 from vmpod.model.status import ApiError
 from vmpod.testing.guest import write_disk
 
 from ..e2e.product import Product, wait
 from . import machines
-from .machines import Object, datavolume, gone, heard, is_shown, machine, stream
+from .machines import Object, container_disk, datavolume, gone, heard, is_shown, machine, stream
 from .pods import apply
 from .test_upload import send
 
-pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.host, pytest.mark.timeout(400)]
+LAB = "localhost/vmpod-examples/lab:1"
 SUB, NS = "/apis/subresources.kubevirt.io", "/namespaces/default"
 VM, VMI = f"{SUB}/v1{NS}/virtualmachines/vm1", f"{SUB}/v1{NS}/virtualmachineinstances/vm1"
 OBJECT = f"/apis/kubevirt.io/v1{NS}/virtualmachines/vm1"
@@ -76,6 +82,11 @@ RUNNING = (
     Sent("unpause vm", "PUT", f"{VMI}/unpause", "{}"),
     Sent("unpause vm", "PUT", f"{VMI}/unpause", "{}", 409, "VMI is not paused"),
     Sent("reset", "PUT", f"{VMI}/reset"),
+    Sent("soft-reboot", "PUT", f"{VMI}/softreboot"),
+    Sent("expand", "GET", f"{VM}/expand-spec", words='"runStrategy":"Manual"'),
+    Sent("expand --file", "PUT", f"{SUB}/v1{NS}/expand-vm-spec", json.dumps(machine("file")), words='"file"'),
+    Sent("evacuate-cancel", "GET", f"/apis/kubevirt.io/v1{NS}/virtualmachineinstances/vm1", words='"nodeName"'),
+    Sent("evacuate-cancel", "PUT", f"{VM}/evacuate/cancel", '{"evacuationNodeName":"local"}'),
     Sent("vnc screenshot", "GET", f"{VMI}/vnc/screenshot?moveCursor=false", words="PNG"),
     Sent("guestosinfo", "GET", f"{VMI}/guestosinfo", code=409, words=NO_AGENT),
     Sent("fslist", "GET", f"{VMI}/filesystemlist", code=409, words=NO_AGENT),
@@ -142,7 +153,8 @@ def test_what_virtctl_sends(home: Product) -> None:
             opened.send(b"#" if verb == "console" else b"")
             heard(opened, words)
     before = machines.instance(home, "vm1")
-    assert played(home, *RUNNING) == []
+    wrong = played(home, *RUNNING)
+    assert not wrong, "\n".join(wrong)
     machines.runs_anew(home, "vm1", before)
     assert played(home, *REFUSED, *ENDING) == []
     is_shown(home, "vm1", "Stopped")
@@ -151,14 +163,97 @@ def test_what_virtctl_sends(home: Product) -> None:
     gone(home, "vm", "vmi", "dv", "pvc", "pv")
 
 
+# What virtctl prints, without asking the server, for `kubectl create -f -`.
+PRINTED = """
+apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+metadata: {creationTimestamp: null, name: made}
+spec:
+  runStrategy: Halted
+  template:
+    metadata: {creationTimestamp: null}
+    spec:
+      domain: {devices: {}, memory: {guest: 512Mi}, resources: {}}
+      terminationGracePeriodSeconds: 180
+      volumes:
+      - {containerDisk: {image: quay.io/a/b:1}, name: src}
+status: {}
+---
+apiVersion: instancetype.kubevirt.io/v1beta1
+kind: VirtualMachineClusterInstancetype
+metadata: {creationTimestamp: null, name: instancetype-x7k2p}
+spec: {cpu: {guest: 1}, memory: {guest: 64Mi}}
+---
+apiVersion: instancetype.kubevirt.io/v1beta1
+kind: VirtualMachineClusterPreference
+metadata: {creationTimestamp: null, name: preference-9fqz2}
+spec: {}
+"""
+
+
+def test_what_virtctl_prints_is_taken(home: Product) -> None:
+    home.kubectl("create", "-f", "-", stdin=PRINTED)
+    assert home.value(".status.printableStatus", "vm", "made") in ("", "Stopped")
+    assert home.value(".spec.cpu.guest", "virtualmachineclusterinstancetype", "instancetype-x7k2p") == "1"
+    home.kubectl("delete", "-f", "-", stdin=PRINTED)
+
+
+def test_ports_of_a_guest(home: Product, tmp_path: Path) -> None:
+    """`virtctl port-forward --stdio`, of the VM and of the instance, TCP and UDP; and `virtctl ssh`, which goes through it."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    user = f"#cloud-config\nssh_authorized_keys:\n- {key.with_suffix('.pub').read_text()}"
+    apply(home, machine("vm1", container_disk(LAB), {"name": "seed", "cloudInitNoCloud": {"userData": user}}, memory="256Mi"))
+    is_shown(home, "vm1", "Running", 90)
+    wait(lambda: said(home, f"{VM}/portforward/22/tcp", b"").startswith(b"SSH-2.0-"), "the guest's sshd greets", 240, 1)
+    assert said(home, f"{VMI}/portforward/22/tcp", b"").startswith(b"SSH-2.0-")
+    assert logged_in(home, key, "echo $((6 * 7))") == "42\n"
+    echo = "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 5300))\nwhile 1: d, a = s.recvfrom(99); s.sendto(d[::-1], a)"
+    logged_in(home, key, f'python3 -c "{echo}" >/dev/null 2>&1 </dev/null &')
+    wait(lambda: said(home, f"{VMI}/portforward/5300/udp", b"gnip") == b"ping", "the guest answers a datagram", 30, 1)
+    home.kubectl("delete", "vm", "vm1", "--timeout=60s")
+    gone(home, "vm", "vmi")
+
+
+def said(home: Product, path: str, words: bytes) -> bytes:
+    """What a stream says within some seconds after it heard `words`; nothing while it does not open."""
+    with SimpleClient.load(Paths(home.home).kubeconfig) as client:
+        try:
+            opened = bridge.connect(client, path)
+        except ApiError:  # no guest has the address yet
+            return b""
+        try:
+            opened.send(words)
+            return opened.step() or b"" if opened.pending or select.select([opened], [], [], 3)[0] else b""
+        finally:
+            opened.close()
+
+
+def logged_in(home: Product, key: Path, command: str) -> str:
+    """`virtctl ssh -i KEY tester@vm/vm1 -c COMMAND`: ssh, whose connection is `port-forward --stdio`."""
+    through = "from vmpod.cli import bridge; from vmpod.client.simple import SimpleClient; import sys; " \
+              "bridge.copy(bridge.connect(SimpleClient.load(sys.argv[1]), sys.argv[2]), 0, 1)"  # fmt: skip
+    proxy = f"{sys.executable} -c '{through}' {Paths(home.home).kubeconfig} {VM}/portforward/22/tcp"
+    argv = ["ssh", "-o", f"ProxyCommand={proxy}", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-o", "ConnectTimeout=30", "-o", "BatchMode=yes", "-i", str(key), "tester@vm.vm1.default", command]  # fmt: skip
+    done = subprocess.run(argv, env=home.env, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize("kind", ["dv", "pvc"])
-def test_image_upload(home: Product, kind: str) -> None:
-    """`virtctl image-upload dv|pvc up1 --size=16Mi --image-path=quick.img`, step by step."""
+@pytest.mark.parametrize(("insecure", "bind"), [(False, False), (True, True)], ids=["plain", "insecure-force-bind"])
+def test_image_upload(home: Product, kind: str, insecure: bool, bind: bool) -> None:
+    """`virtctl image-upload dv|pvc up1 --size=16Mi --image-path=quick.img [--insecure --force-bind]`, step by step."""
     claims, volumes = f"/api/v1{NS}/persistentvolumeclaims", f"/apis/cdi.kubevirt.io/v1beta1{NS}/datavolumes"
     wanted: Object = {"resources": {"requests": {"storage": "16Mi"}}}
     volume = {"kind": "DataVolume", "apiVersion": "cdi.kubevirt.io/v1beta1", "metadata": {"name": "up1", "namespace": "default"},
               "spec": {"source": {"upload": {}}, "storage": wanted, "contentType": "kubevirt"}, "status": {}}  # fmt: skip
     notes = {"cdi.kubevirt.io/storage.upload.target": "", "cdi.kubevirt.io/storage.contentType": "kubevirt"}
+    if bind:
+        notes["cdi.kubevirt.io/storage.bind.immediate.requested"] = ""
+        volume["metadata"] = {"name": "up1", "namespace": "default",
+                              "annotations": {"cdi.kubevirt.io/storage.bind.immediate.requested": ""}}  # fmt: skip
     meta = {"name": "up1", "namespace": "default", "annotations": notes, "labels": {"cdi.kubevirt.io/applyStorageProfile": "true"}}
     made = (Sent("create", "POST", volumes, json.dumps(volume), 201, "", JSON) if kind == "dv" else
             Sent("create", "POST", claims, json.dumps({"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": meta, "spec": wanted}),
@@ -173,8 +268,9 @@ def test_image_upload(home: Product, kind: str) -> None:
                             headers={"content-type": JSON}, body=json.dumps(asked).encode())  # fmt: skip
         token = json.loads(answer.body)["status"]["token"]
     image = write_disk(home.home / "quick.img")
-    assert send(home, "HEAD", "/v1beta1/upload-async", b"", token)[0] == 200
-    assert send(home, "POST", "/v1beta1/upload-async", image.read_bytes(), token) == (200, "")
+    assert send(home, "HEAD", "/v1beta1/upload-async", b"", token, insecure=insecure)[0] == 200
+    sent = send(home, "POST", "/v1beta1/upload-async", image.read_bytes(), token, "application/octet-stream", insecure=insecure)
+    assert sent == (200, "")
     image.unlink()
     phase = home.read("pvc", "up1")["metadata"]["annotations"]["cdi.kubevirt.io/storage.pod.phase"]
     assert phase == "Succeeded"

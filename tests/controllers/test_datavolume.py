@@ -117,7 +117,6 @@ def test_a_failure_is_told_with_its_cause() -> None:
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ({"source": {"upload": {}}, "contentType": "archive"}, "an archive cannot be uploaded yet"),
         ({"source": {"pvc": {"name": "a", "namespace": "b"}}}, "spec.source.pvc is not supported yet"),
         ({"source": {"snapshot": {"name": "a", "namespace": "b"}}}, "spec.source.snapshot is not supported yet"),
         ({"source": {"http": {"url": "http://x", "extraHeaders": ["a: b"]}}}, "spec.source.http.extraHeaders"),

@@ -11,7 +11,16 @@ import pytest
 from vmpod.kinds import PERSISTENTVOLUMECLAIM
 from vmpod.model.meta import Object
 from vmpod.node.translate import claim as claims
-from vmpod.node.translate.claim import CancelImport, MakeVolume, OfferUpload, Seen, StartImport, plan, status
+from vmpod.node.translate.claim import (
+    CancelImport,
+    MakeVolume,
+    OfferUpload,
+    Seen,
+    StartImport,
+    TakeUpload,
+    plan,
+    status,
+)
 from vmpod.reconcile.actions import Patch
 
 LOCAL: Object = {
@@ -187,15 +196,33 @@ def test_the_plan_ends() -> None:
         ({}, True, []),
         ({"pod.ready": "true", "pod.phase": "Running"}, False, []),
         ({"pod.phase": "Succeeded"}, False, []),
-        ({"contentType": "archive"}, False, []),
+        ({"contentType": "archive"}, False, [OfferUpload]),
     ],
 )
 def test_an_upload_is_offered_once(marks: dict[str, str], importing: bool, steps: list[type]) -> None:
     wanted = claim(volume="pvc-u1", marks={"upload.target": "", **marks})
     found = plan(seen(wanted, volume=volume(), importing=importing))
     assert [type(one) for one in found.actions] == steps
-    assert bool(found.events) == ("contentType" in marks)
+    assert found.events == ()
     assert ("waits for an upload" in claims.is_import_pending(wanted)) == (marks.get("pod.phase") != "Succeeded")
+
+
+@pytest.mark.parametrize(
+    ("marks", "importing", "steps"),
+    [({"pod.ready": "true"}, False, [TakeUpload]), ({}, False, [TakeUpload]), ({"pod.ready": "true"}, True, []),
+     ({"pod.phase": "Succeeded"}, False, [])],
+)  # fmt: skip
+def test_what_arrived_before_the_engine_died_is_taken(marks: dict[str, str], importing: bool, steps: list[type]) -> None:
+    wanted = claim(volume="pvc-u1", marks={"upload.target": "", **marks})
+    there = seen(wanted, volume=volume(), importing=importing, arrived=True)
+    assert [type(one) for one in plan(there).actions] == steps
+
+
+def test_what_arrived_goes_with_its_claim() -> None:
+    wanted = claim(volume="pvc-u1", marks={"upload.target": ""})
+    wanted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    there = seen(wanted, volume=volume(), arrived=True)
+    assert [type(one) for one in plan(there).actions] == [CancelImport]
 
 
 def test_an_offer_says_why_the_last_upload_failed() -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from aiohttp import ClientError, WSCloseCode, WSMsgType, web
+from aiohttp import BodyPartReader, ClientError, WSCloseCode, WSMsgType, web
 from aiohttp.web_protocol import RequestHandler
 
 from vmpod.api import representation, uploads
@@ -29,6 +29,7 @@ _log = log.get("api.server")
 _STOP_S: Final = 0.2
 _KEEPALIVE_S: Final = 180.0
 _PING_S: Final = 30.0
+_FORM_CHUNK: Final = 1 << 18
 
 
 async def serve(api: Api, host: str, port: int, tls: ssl.SSLContext | None) -> Serving:
@@ -109,7 +110,7 @@ class _Edge:
         with self._remembered():
             try:
                 found = await uploads.take(
-                    self._api.backend, request.method, bearer, size, request.content.iter_any())
+                    self._api.backend, request.method, request.path, bearer, size, _image(request))
             except (ConnectionError, ClientError) as fault:
                 found = Response(400, {"content-type": "text/plain"}, f"the upload was cut off: {fault}\n".encode())
         return _plain(found)
@@ -179,6 +180,25 @@ class _Edge:
 
     def _remembered(self) -> _Remembered:
         return _Remembered(self._endless)
+
+
+def _image(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    """What an upload sends: its body, or the entry `file` of its form."""
+    return _form_file(request) if request.path in uploads.FORMS else request.content.iter_any()
+
+
+async def _form_file(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    if request.content_type != "multipart/form-data":
+        raise status.bad_request(f"a form is multipart/form-data, not {request.content_type}")
+    try:
+        async for entry in await request.multipart():
+            if isinstance(entry, BodyPartReader) and entry.name == "file":
+                while part := await entry.read_chunk(_FORM_CHUNK):
+                    yield part
+                return
+    except ValueError as fault:
+        raise status.bad_request(f"the form is damaged: {fault}") from None
+    raise status.bad_request('the form has no entry "file"')
 
 
 class _Remembered:

@@ -14,20 +14,26 @@ from vmpod.api.tickets import Ticket
 from vmpod.client.inprocess import Response
 from vmpod.kinds import PERSISTENTVOLUMECLAIM
 from vmpod.model import meta
+from vmpod.model.meta import Object
 from vmpod.model.status import ApiError
 
-PATHS: Final = frozenset(
-    f"/{version}/{name}" for version in ("v1alpha1", "v1beta1") for name in ("upload", "upload-async")
-)
+_VERSIONS: Final = ("v1alpha1", "v1beta1")
+FORMS: Final = frozenset(f"/{one}/upload-form{how}" for one in _VERSIONS for how in ("", "-async"))
+_ARCHIVES: Final = frozenset(f"/{one}/upload-archive" for one in _VERSIONS)
+PATHS: Final = FORMS | _ARCHIVES | {f"/{one}/upload{how}" for one in _VERSIONS for how in ("", "-async")}
 _PHASE: Final = "cdi.kubevirt.io/storage.pod.phase"
+_CONTENT: Final = "cdi.kubevirt.io/storage.contentType"
 _PART_BYTES: Final = 1 << 20
 
 
-async def take(backend: Backend, method: str, bearer: str, size: int, parts: AsyncIterator[bytes]) -> Response:
+async def take(
+    backend: Backend, method: str, path: str, bearer: str, size: int, parts: AsyncIterator[bytes]
+) -> Response:
     """Answer a request to one of PATHS: plain text, as CDI's proxy does.
 
-    400 without a token, 401 with one that is forged, over, used, or of a claim that is gone, 503 while the claim is
-    not ready. Both kinds of upload are answered when the image is the claim's disk, so that a refusal is told.
+    400 without a token or for an archive where a disk is wanted, 401 with a token that is forged, over, used, or of a
+    claim that is gone, 503 while the claim is not ready. Both kinds of upload are answered when the image is the
+    claim's disk, so that a refusal is told.
     """
     if method not in ("HEAD", "POST", "PUT"):
         return _text(405, "an image is sent by POST")
@@ -38,6 +44,8 @@ async def take(backend: Backend, method: str, bearer: str, size: int, parts: Asy
     why = "the upload token is not valid or has expired" if ticket is None else _refusal(backend, ticket)
     if ticket is None or why:
         return _text(401, why)
+    if path in _ARCHIVES and _marks(backend, ticket).get(_CONTENT) != "archive":
+        return _text(400, f"the claim {ticket.name} takes a disk image, not an archive")
     if method == "HEAD":
         return _text(200, "")
     try:
@@ -46,13 +54,20 @@ async def take(backend: Backend, method: str, bearer: str, size: int, parts: Asy
         return _text(error.code, error.message)
 
 
+def _claim(backend: Backend, ticket: Ticket) -> Object:
+    record = backend.store.get(PERSISTENTVOLUMECLAIM.resource, ticket.namespace, ticket.name)
+    return dict(orjson.loads(record.value)) if record else {}
+
+
+def _marks(backend: Backend, ticket: Ticket) -> dict[str, str]:
+    return meta.annotations(_claim(backend, ticket))
+
+
 def _refusal(backend: Backend, ticket: Ticket) -> str:
     """Why the token of a claim is of no use any more."""
-    record = backend.store.get(PERSISTENTVOLUMECLAIM.resource, ticket.namespace, ticket.name)
-    claim = orjson.loads(record.value) if record else {}
-    if meta.uid(claim) != ticket.uid:
+    if meta.uid(_claim(backend, ticket)) != ticket.uid:
         return f"the upload token is of a claim {ticket.name} that is gone"
-    if meta.annotations(claim).get(_PHASE) == "Succeeded":
+    if _marks(backend, ticket).get(_PHASE) == "Succeeded":
         return f"rejecting Upload Request for PVC {ticket.name} that already finished uploading"
     return ""
 

@@ -43,8 +43,6 @@ def refusal(volume: Object) -> tuple[str, str] | None:
         return "NotSupported", f"spec.source.{kind}.{extra[0]} is not supported yet"
     if kind == "registry" and not str(content.get("url") or "").startswith("docker://"):
         return "NotSupported", "spec.source.registry.url: only docker:// is supported yet"
-    if kind == "upload" and get(volume, "spec", "contentType") == "archive":
-        return "NotSupported", "spec.contentType: an archive cannot be uploaded yet, only a disk image"
     if not _size(volume):
         return "ErrClaimNotValid", "PVC size is missing: set spec.storage.resources.requests.storage"
     return None

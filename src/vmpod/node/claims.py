@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -16,29 +15,26 @@ from vmpod.base.paths import Paths
 from vmpod.base.tasks import Tasks
 from vmpod.client.cache import Cache
 from vmpod.client.client import Client
-from vmpod.drivers.disks import formats, overlay
-from vmpod.drivers.disks.fetch import Access
 from vmpod.drivers.disks.importer import no_room
-from vmpod.kinds import (
-    CONFIGMAP,
-    PERSISTENTVOLUME,
-    PERSISTENTVOLUMECLAIM,
-    POD,
-    SECRET,
-    STORAGECLASS,
-    VIRTUALMACHINEINSTANCE,
-    VIRTUALMACHINESNAPSHOTCONTENT,
-)
-from vmpod.kinds.kind import Kind
+from vmpod.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD, STORAGECLASS, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable, source_name
-from vmpod.model import meta, quantity
+from vmpod.model import meta
 from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
 from vmpod.model.status import ApiError, unavailable
-from vmpod.node import claimdisk, imports, layers
+from vmpod.node import claimdisk, filling, imports, uploads
 from vmpod.node.containerdisks import ContainerDisks
+from vmpod.node.filling import Filler
 from vmpod.node.translate import claim as claims
-from vmpod.node.translate import snapshot
-from vmpod.node.translate.claim import CancelImport, ClaimPlan, MakeVolume, OfferUpload, RemoveVolume, Seen, StartImport
+from vmpod.node.translate.claim import (
+    CancelImport,
+    ClaimPlan,
+    MakeVolume,
+    OfferUpload,
+    RemoveVolume,
+    Seen,
+    StartImport,
+    TakeUpload,
+)
 from vmpod.node.uploads import Upload
 from vmpod.reconcile import apply as shell
 from vmpod.reconcile.actions import Create, Note, Patch
@@ -63,6 +59,7 @@ class Claims:
         self._disks = disks
         self._recorder = recorder
         self._node = node
+        self._filler = Filler(cache, paths, disks, recorder)
         self._tasks = Tasks()
         self._importing: dict[str, asyncio.Task[None]] = {}
         watches = (
@@ -82,9 +79,13 @@ class Claims:
         )  # fmt: skip
 
     async def start(self) -> None:
-        """Begin; what an earlier engine left half-made, and bases that nothing uses any more, are cleared first."""
+        """Begin; what an earlier engine left half-made, and bases that nothing uses any more, are cleared first.
+
+        Uploads that have arrived whole are gone on with.
+        """
         for left in self._paths.staging.glob("*"):
-            await asyncio.to_thread(shutil.rmtree, left, True)
+            if not uploads.is_whole(left):
+                await asyncio.to_thread(shutil.rmtree, left, True)
         await self._disks.forget_gone()
         self.loop.start()
         self.reclaim.start()
@@ -104,7 +105,11 @@ class Claims:
         users += tuple(name(vmi) for vmi in cache.list(VIRTUALMACHINEINSTANCE, key[0])
                        if key in plugged_claims_of(vmi))  # fmt: skip
         return Seen(claim, cache.get(PERSISTENTVOLUME, "", named), tuple(cache.list(STORAGECLASS)), users,
-                    uid(claim) in self._importing, self._node)  # fmt: skip
+                    uid(claim) in self._importing, self._node, self._arrived(claim) is not None)  # fmt: skip
+
+    def _arrived(self, claim: Object) -> Path | None:
+        """The upload into a claim that is here as a whole."""
+        return uploads.arrived(self._paths.staging, uid(claim)) if claims.UPLOAD in meta.annotations(claim) else None
 
     async def _apply(self, action: Any) -> Written | None:
         match action:
@@ -120,10 +125,15 @@ class Claims:
                 self._importing[uid(claim)] = self._tasks.start(work, f"import {name(claim)}")
                 return None
             case OfferUpload(claim, volume_name):
-                await self._report(claim, self._offered(volume_name))
+                await self._report(claim, self._offered(claim, volume_name))
+                return None
+            case TakeUpload(claim, volume_name):
+                work = self._take(claim, volume_name)
+                self._importing[uid(claim)] = self._tasks.start(work, f"upload {name(claim)}")
                 return None
             case CancelImport(claim):
                 await self._cancel(uid(claim))
+                await asyncio.to_thread(uploads.discard, self._paths.staging, uid(claim))
                 return None
             case _:
                 return await shell.apply(self._client, action)
@@ -139,7 +149,7 @@ class Claims:
             await asyncio.sleep(claims.retry_s(restarts))
             await self._report(claim, claims.as_progress("Running", restarts=restarts))
             async with self._disks.bases.kept():
-                await self._fill(claim, volume)
+                await self._filler.fill(claim, self._folder(volume), self._progress_of(claim))
             await self._report(claim, claims.as_progress("Succeeded", progress="100.0%", message="Import Complete",
                                                          restarts=restarts))  # fmt: skip
         except Problem as problem:
@@ -173,67 +183,6 @@ class Claims:
             if error.reason != "NotFound":
                 raise
 
-    async def _fill(self, claim: Object, volume: str) -> None:
-        """Make the claim's disk: an overlay on the base that the import gives. Raises Problem."""
-        folder = self._folder(volume)
-        if (folder / claimdisk.DISK).is_file():
-            return
-        if meta.annotations(claim).get(claims.SOURCE) == "none":
-            await claimdisk.make(self._paths, folder, claims.size_bytes(claim))
-            return
-        if meta.annotations(claim).get(claims.SOURCE) == "snapshot":
-            await self._fill_from_snapshot(claim, folder)
-            return
-        await self._lay(claim, folder, await self._base(claim))
-
-    async def _lay(self, claim: Object, folder: Path, base: Path) -> None:
-        room = _room(claim, await overlay.virtual_bytes(base))
-        await claimdisk.make(self._paths, folder, room, base)
-
-    async def _fill_from_snapshot(self, claim: Object, folder: Path) -> None:
-        """Lay the claim's disk on a layer that a snapshot of its own namespace holds. Raises Problem."""
-        contents = self._cache.list(VIRTUALMACHINESNAPSHOTCONTENT, namespace(claim))
-        layer = snapshot.source_layer(contents, meta.annotations(claim).get(claims.ENDPOINT, ""))
-        beneath = layers.chain(self._paths, layers.word(layer))[0]
-        is_raw = beneath.format == "raw"
-        virtual = formats.size_of(beneath.path) if is_raw else await overlay.virtual_bytes(beneath.path)
-        await claimdisk.make_on_layer(self._paths, folder, _room(claim, virtual), layer)
-
-    async def _base(self, claim: Object) -> Path:
-        said = meta.annotations(claim)
-        source, endpoint = said.get(claims.SOURCE, ""), said.get(claims.ENDPOINT, "")
-        if source == "registry":
-            image = endpoint.removeprefix("docker://")
-            secret = said.get(claims.SECRET_NAME, "")
-            base, warning = await self._disks.base(image, policy="IfNotPresent", namespace=namespace(claim),
-                                                   secrets=[secret] if secret else [])  # fmt: skip
-            if warning:
-                await self._recorder.record(Note("Warning", "LocalImage", warning, claim))
-            return base
-        if source in ("http", "file"):
-            where = endpoint.removeprefix("file://") if source == "file" else endpoint
-            job = imports.job_for(self._paths, source, where, name=endpoint, inner=said.get(claims.MEMBER, ""),
-                                  checksum=said.get(f"{claims.CDI}.import.checksum", ""))  # fmt: skip
-            sha256, _ = await imports.run_job(job, self._progress_of(claim), self._access(claim))
-            return imports.base_path(self._paths, sha256)
-        raise Problem(f"import into the claim {name(claim)}", f"the source {source!r} is not known", "", "Unsupported")
-
-    def _access(self, claim: Object) -> Access:
-        """What the claim's source says about reaching it. Raises Problem when the object that it names is missing."""
-        said = meta.annotations(claim)
-        secret, authorities = said.get(claims.SECRET_NAME, ""), said.get(claims.CERTIFICATES, "")
-        data = self._data(SECRET, claim, secret) if secret else {}
-        words = [base64.b64decode(data.get(key, "")).decode() for key in ("accessKeyId", "secretKey")]
-        bundle = self._data(CONFIGMAP, claim, authorities) if authorities else {}
-        return Access(words[0], words[1], "\n".join(bundle.values()))
-
-    def _data(self, kind: Kind, claim: Object, wanted: str) -> dict[str, str]:
-        found = self._cache.get(kind, namespace(claim), wanted)
-        if found is None:
-            why = f'{kind.kind.lower()} "{wanted}" not found'
-            raise Problem(f"import into the claim {name(claim)}", why, f"kubectl get {kind.plural}", "NotFound")
-        return dict(found.get("data") or {})
-
     def _progress_of(self, claim: Object) -> imports.Progress:
         loop = asyncio.get_running_loop()
         last = [0.0]
@@ -250,9 +199,9 @@ class Claims:
 
     # uploads
 
-    def _offered(self, volume: str) -> Object:
+    def _offered(self, claim: Object, volume: str) -> Object:
         """What is said of an upload's target: it waits, or what an earlier engine took in is there already."""
-        if claimdisk.find(self._paths, self._folder(volume)) is not None:
+        if filling.is_filled(self._paths, self._folder(volume), claim):
             return dict(claims.as_progress("Succeeded", progress="100.0%", message="Upload Complete"))
         return dict(claims.as_offer())
 
@@ -260,14 +209,15 @@ class Claims:
         """Where an image of `size` bytes (0: not known) is written to. Raises ApiError 503 when none is awaited."""
         claim = await self._awaiting(key)
         volume = str(get(claim, "spec", "volumeName"))
-        if uid(claim) in self._importing:
+        if uid(claim) in self._importing or self._arrived(claim):
             raise unavailable(f"another upload into {key[0]}/{key[1]} is under way")
-        if claimdisk.find(self._paths, self._folder(volume)) is not None:
-            await self._report(claim, self._offered(volume))
+        if filling.is_filled(self._paths, self._folder(volume), claim):
+            await self._report(claim, self._offered(claim, volume))
             raise unavailable(f"rejecting Upload Request for PVC {key[1]} that already finished uploading")
-        upload = Upload(self._paths.staging, size)
+        upload = Upload(self._paths.staging, size, uid(claim), archive=claims.is_archive(claim))
         self._importing[uid(claim)] = upload.task = self._tasks.start(
             self._take(claim, volume, upload), f"upload {name(claim)}")  # fmt: skip
+        await asyncio.sleep(0)  # a task that is cancelled before it has begun never clears up
         return upload
 
     async def _awaiting(self, key: Key) -> Object:
@@ -281,14 +231,15 @@ class Claims:
             await asyncio.sleep(_READY_EVERY_S)
         raise unavailable(f"the claim {key[0]}/{key[1]} is not ready for an upload")
 
-    async def _take(self, claim: Object, volume: str, upload: Upload) -> None:
-        """See an upload to its end: it arrives, is checked and converted, and becomes the claim's disk."""
+    async def _take(self, claim: Object, volume: str, upload: Upload | None = None) -> None:
+        """See an upload to its end: it arrives (without `upload` it has), is checked, and fills the claim."""
         told: Problem | None = Problem(f"upload into the claim {name(claim)}", "it was given up")
+        is_kept = False
         try:
-            job = imports.job_for(self._paths, "file", str(await upload.arrived()), name="the uploaded image")
+            path = await upload.arrived() if upload else self._arrived(claim)
+            job = imports.job_for(self._paths, "file", str(path), name="the uploaded image")
             async with self._disks.bases.kept():
-                sha256, _ = await imports.run_job(job, self._progress_of(claim))
-                await self._lay(claim, self._folder(volume), imports.base_path(self._paths, sha256))
+                await self._filler.take(claim, self._folder(volume), job, self._progress_of(claim))
             await self._report(claim, claims.as_progress("Succeeded", progress="100.0%", message="Upload Complete"))
             told = None
         except Problem as problem:
@@ -296,9 +247,14 @@ class Claims:
         except OSError as error:
             full = no_room(f"upload into the claim {name(claim)}", error, str(self._paths.home))
             told = await self._upload_failed(claim, full)
+        except asyncio.CancelledError:
+            is_kept = self._arrived(claim) is not None  # for the next engine, unless the claim goes
+            raise
         finally:
-            upload.end(told)
-            await asyncio.shield(asyncio.to_thread(upload.discard))
+            if upload:
+                upload.end(told)
+            if not is_kept:
+                await asyncio.shield(asyncio.to_thread(uploads.discard, self._paths.staging, uid(claim)))
             self._importing.pop(uid(claim), None)
             self.loop.enqueue((namespace(claim), name(claim)))
         await self._disks.bases.sweep()
@@ -333,7 +289,9 @@ class Claims:
 
     async def _remove(self, volume: Object) -> Written | None:
         """Remove a volume's object, and its data unless they are to be retained; a base nothing else uses goes too."""
-        await self._cancel(get(volume, "spec", "claimRef", "uid", default=""))
+        claim_uid = get(volume, "spec", "claimRef", "uid", default="")
+        await self._cancel(claim_uid)
+        await asyncio.to_thread(uploads.discard, self._paths.staging, claim_uid)
         if get(volume, "spec", "persistentVolumeReclaimPolicy") == "Retain":
             _log.info("the volume %s is gone, its data are retained in %s", name(volume), self._folder(name(volume)))
         else:
@@ -357,16 +315,6 @@ def plugged_claims_of(vmi: Object) -> list[Key]:
     held = [get(row, "persistentVolumeClaimInfo", "claimName") for row in rows if "hotplugVolume" in row]
     wanted = [source_name(one) for one in hotpluggable(vmi.get("spec") or {}).values()]
     return [(namespace(vmi), str(one)) for one in {*held, *wanted} if one]
-
-
-def _room(claim: Object, virtual: int) -> int:
-    """The size of the claim's disk. Raises Problem when the image does not fit in."""
-    room = claims.size_bytes(claim)
-    if room and virtual > room:
-        why = f"its virtual size {virtual} is larger than the claim's {room} bytes"
-        fix = f"set resources.requests.storage to {quantity.format_bytes(virtual)} or more"
-        raise Problem(f"import into the claim {name(claim)}", why, fix, "TooSmall")
-    return room
 
 
 def _claims_of(pod: Object) -> list[Key]:

@@ -23,7 +23,7 @@ from vmpod.drivers.disks.importer import Job
 
 _log = log.get("imports")
 _STUBBORN = frozenset({"Format", "ForeignFile", "Damaged", "Truncated", "Checksum", "NoDisk", "ManyDisks", "Missing",
-                       "Unreadable", "TooSmall", "Unsupported", "InvalidImageName"})  # fmt: skip
+                       "Unreadable", "TooSmall", "Unsupported", "InvalidImageName", "Exists"})  # fmt: skip
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -83,9 +83,14 @@ def _result(last: dict[str, Any], job: Job, said: bytes) -> tuple[str, int]:
     raise Problem(f"import {job.name or job.source}", why[0], "vmpod engine logs", "Failed")
 
 
-def job_for(paths: Paths, kind: str, source: str, **more: str) -> Job:
+def job_for(paths: Paths, kind: str, source: str, **more: Any) -> Job:
     """A job whose product goes to this home's bases."""
     return Job(kind, source, str(paths.bases), str(paths.staging), **more)
+
+
+def unpacking(job: Job, folder: Path, limit_bytes: int) -> Job:
+    """The job whose source is an archive, of files that go into a folder."""
+    return replace(job, target=str(folder), limit_bytes=limit_bytes)
 
 
 def base_path(paths: Paths, sha256: str) -> Path:

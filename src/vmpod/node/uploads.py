@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import orjson
@@ -15,6 +15,7 @@ from vmpod.drivers.disks.importer import no_room
 from vmpod.model.status import ApiError, unavailable
 
 _STDIN, _ERROR = 0, 3
+_WHOLE = "whole"  # the name of a file that nothing is missing of
 _WHAT = "take the uploaded image"
 
 
@@ -22,17 +23,21 @@ class Upload:
     """A stream of one direction: bytes to channel 0, empty ones at the end; then one Status on channel 3.
 
     `task` sees it to its end; when the stream is closed before the end, the task is cancelled and nothing is left.
+    What has arrived whole outlives this process: the next engine goes on with it. `name` is the claim's, by uid.
     """
 
-    def __init__(self, staging: Path, size: int) -> None:
+    def __init__(self, staging: Path, size: int, name: str, *, archive: bool = False) -> None:
         try:
             fetch.check_room(_WHAT, staging, size)
         except Problem as problem:
             raise _refused(problem) from None
         self.task: asyncio.Task[None] | None = None
-        self._folder = Path(tempfile.mkdtemp(prefix="upload-", dir=staging))
+        self._folder = _folder(staging, name)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(mode=0o700)
         self._path = self._folder / "download"
         self._file = self._path.open("wb")
+        self._is_archive = archive
         self._arrived: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
         self._result: asyncio.Future[Problem | None] = asyncio.get_running_loop().create_future()
         self._told = False
@@ -51,7 +56,7 @@ class Upload:
             error = fault if isinstance(fault, OSError) else OSError(str(fault))
             raise _refused(no_room(_WHAT, error, str(self._folder.parent))) from None
         if not data and not self._arrived.done():
-            self._arrived.set_result(self._path)
+            self._arrived.set_result(self._folder / _WHOLE)
 
     def _write(self, data: bytes) -> None:
         """A client need not say how much comes, so the room is looked at each time."""
@@ -59,13 +64,16 @@ class Upload:
         self._file.write(data)
 
     def _finish(self, _: bytes) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
         self._file.close()
         try:
-            if not formats.compression(self._path):
+            if not self._is_archive and not formats.compression(self._path):
                 formats.detect(self._path)
         except Problem as problem:
             text = problem.why.replace(str(self._path), "the uploaded image")
             raise Problem(_WHAT, text, "upload a disk image: qcow2, vmdk, vdi, vhdx, raw", problem.reason) from None
+        self._path.rename(self._folder / _WHOLE)
 
     async def receive(self) -> tuple[int, bytes] | None:
         """How it ended, once."""
@@ -88,14 +96,30 @@ class Upload:
         return await self._arrived
 
     def end(self, problem: Problem | None) -> None:
-        """Tell whoever waits how it ended."""
+        """Tell whoever waits how it ended; what still comes is refused."""
+        self._file.close()
         if not self._result.done():
             self._result.set_result(problem)
 
-    def discard(self) -> None:
-        """Remove what was written; runs in a thread."""
-        self._file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+def arrived(staging: Path, name: str) -> Path | None:
+    """The upload into a claim that is here as a whole."""
+    path = _folder(staging, name) / _WHOLE
+    return path if path.is_file() else None
+
+
+def discard(staging: Path, name: str) -> None:
+    """Remove what was uploaded for a claim; runs in a thread."""
+    shutil.rmtree(_folder(staging, name), ignore_errors=True)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder in staging is an upload that has arrived."""
+    return (folder / _WHOLE).is_file()
+
+
+def _folder(staging: Path, name: str) -> Path:
+    return staging / f"upload-{name}"
 
 
 def _refused(problem: Problem) -> ApiError:

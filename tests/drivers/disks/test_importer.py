@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def raw(tmp_path: Path) -> Path:
     return path
 
 
-def job(tmp_path: Path, source: Path | str, kind: str = "file", **more: str) -> Job:
+def job(tmp_path: Path, source: Path | str, kind: str = "file", **more: Any) -> Job:
     return Job(kind, str(source), str(tmp_path / "bases"), str(tmp_path / "staging"), **more)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -23,6 +24,7 @@ from vmpod.model.meta import Object
 NOT_RUNNING: Final = "VMI is not running"
 VM_NOT_RUNNING: Final = "VM is not running"  # which of the two is said of a VMI depends on the verb, as upstream
 _NO_AGENT: Final = "VMI does not have guest agent connected"
+_LOOKS, _LOOK_EVERY_S = 20, 0.05
 _LISTS: Final = {
     "guestosinfo": "VirtualMachineInstanceGuestAgentInfo",
     "userlist": "VirtualMachineInstanceGuestOSUserList",
@@ -142,7 +144,7 @@ async def pause(call: Call) -> Response:
         raise vmi_refused(call, "VMI is already paused")
     if _is_migrating(machine):
         raise vmi_refused(call, f"Cannot pause VM '{call.name}' because it is currently being migrated")
-    return await _told(call, "pause")
+    return await _shown(call, await _told(call, "pause"), is_paused=True)
 
 
 def _is_migrating(machine: Object) -> bool:
@@ -159,7 +161,16 @@ async def unpause(call: Call) -> Response:
     _check_running(call, machine, NOT_RUNNING)
     if not _has(machine, "Paused"):
         raise vmi_refused(call, "VMI is not paused")
-    return await _told(call, "unpause")
+    return await _shown(call, await _told(call, "unpause"), is_paused=False)
+
+
+async def _shown(call: Call, answer: Response, *, is_paused: bool) -> Response:
+    """Give the answer when the status tells what was done, so that the opposite may be asked for at once."""
+    for _ in range(0 if read_options(call).get("dryRun") else _LOOKS):
+        if _has(machine_named(call), "Paused") == is_paused:
+            break
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return answer
 
 
 async def softreboot(call: Call) -> Response:

@@ -4,7 +4,7 @@ It reads one job (see `Job`) from its first argument (with a second, the process
 input brings what the source wants to know of us), prints one JSON object a line with the progress, and at the end
 either `{"base": SHA256, "virtual_bytes": N}` or `{"problem": {"what", "why", "fix", "reason"}}`. The product is
 a qcow2 in the folder of bases, named by the SHA-256 of its content, read-only; half-made files lie in a staging
-folder that this process removes.
+folder that this process removes. The product of an archive is a folder of files, the job's `target`; no base is told.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 from vmpod.base import proc
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import archives, fetch, formats
+from vmpod.drivers.disks import archives, fetch, formats, trees
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.images import layout
 
@@ -48,11 +48,13 @@ class Job:
     inner: str = ""
     checksum: str = ""  # "sha256:…" of the file as fetched
     name: str = ""  # what people call the source, for messages
+    target: str = ""  # of an archive: the empty folder that its files replace
+    limit_bytes: int = 0  # of an archive: how much its files may hold, 0 anything
 
 
 @dataclass(frozen=True)
 class Base:
-    """A finished base image."""
+    """A finished base image; of an archive `sha256` is empty."""
 
     sha256: str
     virtual_bytes: int
@@ -66,17 +68,19 @@ def run(job: Job, access: fetch.Access = fetch.Access()) -> Base:
     try:
         return _import(job, folder, what, access)
     except Problem as problem:
-        raise _renamed(problem, folder, job.name or job.source) from None
+        raise _renamed(problem, folder, job) from None
     except OSError as error:
         raise no_room(what, error, job.bases) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _renamed(problem: Problem, folder: Path, name: str) -> Problem:
-    """The problem of a file in our folder, told as one of what it was made from."""
-    files = re.compile(re.escape(str(folder)) + r"/(download|unpacked|disk)\b")
-    what, why, fix = (files.sub(lambda _: name, text) for text in (problem.what, problem.why, problem.fix))
+def _renamed(problem: Problem, folder: Path, job: Job) -> Problem:
+    """The problem of a file in our folder, or of a file with a name for people, told by the name of the source."""
+    name = job.name or job.source
+    files = re.compile(re.escape(str(folder)) + r"/(download|unpacked|disk|files)\b")
+    what, why, fix = (files.sub(lambda _: name, text).replace(job.source, name)
+                      for text in (problem.what, problem.why, problem.fix))  # fmt: skip
     return Problem(what, why, fix, problem.reason)
 
 
@@ -93,6 +97,8 @@ def _import(job: Job, folder: Path, what: str, access: fetch.Access) -> Base:
         size = found.stat().st_size
         return Base(_keep(found, Path(job.bases), ".file"), size)
     path = fetch.unpack(_local_file(job, folder, access), folder)
+    if job.target:
+        return Base("", _place_files(path, folder / "files", job))
     info = asyncio.run(_looked_at(path))
     made = folder / "disk.qcow2"
     if info.format == "qcow2":
@@ -102,6 +108,28 @@ def _import(job: Job, folder: Path, what: str, access: fetch.Access) -> Base:
         argv = ["qemu-img", "convert", "-f", info.format, "-O", "qcow2", str(path), str(made)]
         asyncio.run(_convert(argv, what, job.bases))
     return Base(_keep(made, Path(job.bases)), info.virtual_bytes)
+
+
+def _place_files(path: Path, files: Path, job: Job) -> int:
+    """Unpack an archive, then put the whole of it in place in one step."""
+    say({"phase": "unpack"})
+    taken = trees.extract(path, files, job.limit_bytes)
+    handle = os.open(files, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _libc().syncfs(handle)
+    finally:
+        os.close(handle)
+    try:
+        files.rename(job.target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise Problem(f"unpack {path}", "the claim holds files already", "use a new claim", "Exists") from None
+    return taken
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 async def _looked_at(path: Path) -> Any:
@@ -189,7 +217,7 @@ def end_with(parent: int, staging: Path) -> None:
         os._exit(1)
 
     signal.signal(signal.SIGTERM, leave)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended before we could ask
         leave()
 

@@ -17,6 +17,7 @@ PROTECTION = "kubernetes.io/pvc-protection"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 CDI = "cdi.kubevirt.io/storage"
 SOURCE, ENDPOINT, POD_PHASE = f"{CDI}.import.source", f"{CDI}.import.endpoint", f"{CDI}.pod.phase"
+CHECKSUM, CONTENT_TYPE = f"{CDI}.import.checksum", f"{CDI}.contentType"
 SECRET_NAME, CERTIFICATES = f"{CDI}.import.secretName", f"{CDI}.import.certConfigMap"
 RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.message"
 RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
@@ -35,6 +36,7 @@ class Seen:
     users: tuple[str, ...]  # pods that have not ended and mount the claim, machines that have it plugged in
     importing: bool  # an import of it runs in this engine
     node: str
+    arrived: bool = False  # an upload into it is here as a whole, and waits to become its content
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,16 @@ class OfferUpload:
 
 
 @dataclass(frozen=True)
+class TakeUpload:
+    """Go on with an upload that an earlier engine received."""
+
+    claim: Object
+    volume_name: str
+
+
+@dataclass(frozen=True)
 class CancelImport:
-    """End the import of a claim that is being deleted, and wait until nothing of it is left."""
+    """End the import or upload of a claim that is being deleted, and wait until nothing of it is left."""
 
     claim: Object
 
@@ -75,7 +85,7 @@ class RemoveVolume:
     volume: Object
 
 
-Step = MakeVolume | StartImport | OfferUpload | CancelImport | RemoveVolume | Patch
+Step = MakeVolume | StartImport | OfferUpload | TakeUpload | CancelImport | RemoveVolume | Patch
 
 
 @dataclass(frozen=True)
@@ -148,7 +158,7 @@ def _release(seen: Seen) -> ClaimPlan:
     kept = get(seen.claim, "metadata", "finalizers", default=[])
     if PROTECTION not in kept:
         return ClaimPlan()
-    if seen.importing:
+    if seen.importing or seen.arrived:
         return ClaimPlan((CancelImport(seen.claim),), again_in=0.0)
     if seen.users:
         text = f"waits for the pods that use it: {', '.join(seen.users)}"
@@ -231,13 +241,17 @@ def _import(seen: Seen) -> ClaimPlan:
 
 
 def _offer(seen: Seen) -> ClaimPlan:
-    said = annotations(seen.claim)
-    if seen.importing or said.get(POD_PHASE) == "Succeeded" or said.get(POD_READY) == "true":
+    said, volume = annotations(seen.claim), str(get(seen.claim, "spec", "volumeName"))
+    if seen.importing or said.get(POD_PHASE) == "Succeeded":
         return ClaimPlan()
-    if said.get(f"{CDI}.contentType") == "archive":
-        text = "an archive cannot be uploaded yet, only a disk image"
-        return ClaimPlan(events=(Note("Warning", "NotSupported", text, seen.claim),))
-    return ClaimPlan((OfferUpload(seen.claim, get(seen.claim, "spec", "volumeName")),))
+    if seen.arrived:
+        return ClaimPlan((TakeUpload(seen.claim, volume),))
+    return ClaimPlan() if said.get(POD_READY) == "true" else ClaimPlan((OfferUpload(seen.claim, volume),))
+
+
+def is_archive(claim: Object) -> bool:
+    """Whether the claim holds the files of an archive, not a disk."""
+    return annotations(claim).get(CONTENT_TYPE) == "archive"
 
 
 def retry_s(restarts: int) -> float:

@@ -1,0 +1,129 @@
+"""What fills a claim: a blank disk, a layer that a snapshot holds, or what comes in from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from vmpod.base.errors import Problem
+from vmpod.base.paths import Paths
+from vmpod.client.cache import Cache
+from vmpod.drivers.disks import formats, overlay
+from vmpod.drivers.disks.fetch import Access
+from vmpod.drivers.disks.importer import Job
+from vmpod.kinds import CONFIGMAP, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
+from vmpod.kinds.kind import Kind
+from vmpod.model import meta, quantity
+from vmpod.model.meta import Object, name, namespace
+from vmpod.node import claimdisk, imports, layers
+from vmpod.node.containerdisks import ContainerDisks
+from vmpod.node.imports import Progress
+from vmpod.node.translate import claim as claims
+from vmpod.node.translate import snapshot
+from vmpod.reconcile.actions import Note
+from vmpod.reconcile.events import Recorder
+
+
+class Filler:
+    """Fills the volumes of claims, each by what its annotations say."""
+
+    def __init__(self, cache: Cache, paths: Paths, disks: ContainerDisks, recorder: Recorder) -> None:
+        self._cache = cache
+        self._paths = paths
+        self._disks = disks
+        self._recorder = recorder
+
+    async def fill(self, claim: Object, folder: Path, progress: Progress) -> None:
+        """Fill a volume; one that is filled already stays as it is. Raises Problem, OSError."""
+        if is_filled(self._paths, folder, claim):
+            return
+        source = meta.annotations(claim).get(claims.SOURCE, "")
+        match source:
+            case "none":
+                await claimdisk.make(self._paths, folder, claims.size_bytes(claim))
+            case "snapshot":
+                await self._fill_from_snapshot(claim, folder)
+            case "registry":
+                await self.lay(claim, folder, await self._pulled(claim))
+            case "http" | "file":
+                await self.bring_in(claim, folder, source, progress)
+            case _:
+                why = f"the source {source!r} is not known"
+                raise Problem(f"import into the claim {name(claim)}", why, "", "Unsupported")
+
+    async def bring_in(self, claim: Object, folder: Path, kind: str, progress: Progress) -> None:
+        """Bring in a file or what a URL serves, as the claim's disk or, of an archive, as its files."""
+        said = meta.annotations(claim)
+        endpoint = said.get(claims.ENDPOINT, "")
+        where = endpoint.removeprefix("file://") if kind == "file" else endpoint
+        job = imports.job_for(self._paths, kind, where, name=endpoint, inner=said.get(claims.MEMBER, ""),
+                              checksum=said.get(claims.CHECKSUM, ""))  # fmt: skip
+        await self.take(claim, folder, job, progress, self._access(claim))
+
+    async def take(
+        self, claim: Object, folder: Path, job: Job, progress: Progress, access: Access = Access()
+    ) -> None:
+        """Run an import and make its product what the claim holds, unless it holds it already."""
+        if is_filled(self._paths, folder, claim):
+            return
+        if claims.is_archive(claim):
+            await imports.run_job(imports.unpacking(job, folder, claims.size_bytes(claim)), progress, access)
+            return
+        sha256, _ = await imports.run_job(job, progress, access)
+        await self.lay(claim, folder, imports.base_path(self._paths, sha256))
+
+    async def lay(self, claim: Object, folder: Path, base: Path) -> None:
+        """Lay the claim's disk on a base."""
+        room = _room(claim, await overlay.virtual_bytes(base))
+        await claimdisk.make(self._paths, folder, room, base)
+
+    async def _fill_from_snapshot(self, claim: Object, folder: Path) -> None:
+        """Lay the claim's disk on a layer that a snapshot of its own namespace holds. Raises Problem."""
+        contents = self._cache.list(VIRTUALMACHINESNAPSHOTCONTENT, namespace(claim))
+        layer = snapshot.source_layer(contents, meta.annotations(claim).get(claims.ENDPOINT, ""))
+        beneath = layers.chain(self._paths, layers.word(layer))[0]
+        is_raw = beneath.format == "raw"
+        virtual = formats.size_of(beneath.path) if is_raw else await overlay.virtual_bytes(beneath.path)
+        await claimdisk.make_on_layer(self._paths, folder, _room(claim, virtual), layer)
+
+    async def _pulled(self, claim: Object) -> Path:
+        said = meta.annotations(claim)
+        image, secret = said.get(claims.ENDPOINT, "").removeprefix("docker://"), said.get(claims.SECRET_NAME, "")
+        base, warning = await self._disks.base(image, policy="IfNotPresent", namespace=namespace(claim),
+                                               secrets=[secret] if secret else [])  # fmt: skip
+        if warning:
+            await self._recorder.record(Note("Warning", "LocalImage", warning, claim))
+        return base
+
+    def _access(self, claim: Object) -> Access:
+        """What the claim's source says about reaching it. Raises Problem when the object that it names is missing."""
+        said = meta.annotations(claim)
+        secret, authorities = said.get(claims.SECRET_NAME, ""), said.get(claims.CERTIFICATES, "")
+        data = self._data(SECRET, claim, secret) if secret else {}
+        words = [base64.b64decode(data.get(key, "")).decode() for key in ("accessKeyId", "secretKey")]
+        bundle = self._data(CONFIGMAP, claim, authorities) if authorities else {}
+        return Access(words[0], words[1], "\n".join(bundle.values()))
+
+    def _data(self, kind: Kind, claim: Object, wanted: str) -> dict[str, str]:
+        found = self._cache.get(kind, namespace(claim), wanted)
+        if found is None:
+            why = f'{kind.kind.lower()} "{wanted}" not found'
+            raise Problem(f"import into the claim {name(claim)}", why, f"kubectl get {kind.plural}", "NotFound")
+        return dict(found.get("data") or {})
+
+
+def is_filled(paths: Paths, folder: Path, claim: Object) -> bool:
+    """Whether a volume holds what its claim asks for: a disk, or the files of an archive. Raises Problem."""
+    if claims.is_archive(claim):
+        return folder.is_dir() and any(folder.iterdir())
+    return claimdisk.find(paths, folder) is not None
+
+
+def _room(claim: Object, virtual: int) -> int:
+    """The size of the claim's disk. Raises Problem when the image does not fit in."""
+    room = claims.size_bytes(claim)
+    if room and virtual > room:
+        why = f"its virtual size {virtual} is larger than the claim's {room} bytes"
+        fix = f"set resources.requests.storage to {quantity.format_bytes(virtual)} or more"
+        raise Problem(f"import into the claim {name(claim)}", why, fix, "TooSmall")
+    return room
