@@ -47,9 +47,9 @@ class Home:
         assert "Traceback" not in done.stderr
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Begin a command; the caller ends it."""
-        return subprocess.Popen(self.argv(*arguments), env=self.env, text=True, stdin=subprocess.PIPE,
+        return subprocess.Popen(self.argv(*arguments), env=self.env | env, text=True, stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_hear_interrupts)  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -9,10 +10,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 
 from vmpod.testing import guest
@@ -167,13 +170,50 @@ def test_the_screen_at_a_local_port(home: Home, machine: str) -> None:
         running.communicate()
 
 
-def test_a_viewer_that_is_not_installed(home: Home, machine: str) -> None:
-    done = home.run("vnc", machine, code=1, PATH=os.environ["PATH"] if _no_viewer() else "/nowhere")
-    assert "cannot open a screen: none of remote-viewer" in done.stderr
+@pytest.mark.parametrize("arguments", [("--browser",), ()])
+def test_the_screen_in_the_browser(home: Home, machine: str, arguments: tuple[str, ...]) -> None:
+    """The page, and the WebSocket that it opens, for whoever has the token; without a viewer it is shown by itself."""
+    running = home.start("vnc", *arguments, machine, PATH="/nowhere", DISPLAY="", WAYLAND_DISPLAY="", BROWSER="")
+    try:
+        assert running.stdout is not None
+        url = urlsplit(running.stdout.readline().split()[-1])
+        asyncio.run(_look_at_page(f"http://{url.netloc}", url.fragment, lambda: running.send_signal(signal.SIGINT)))
+        assert running.wait(10) == 0
+    finally:
+        running.kill()
+        running.communicate()
 
 
-def _no_viewer() -> bool:
-    return all(not Path(f"/usr/bin/{name}").exists() for name in ("remote-viewer", "vncviewer", "gvncviewer"))
+async def _look_at_page(server: str, token: str, end: Callable[[], None]) -> None:
+    async with aiohttp.ClientSession(server) as browser:
+        async with browser.get("/") as page:
+            assert (page.status, "screen.js" in await page.text()) == (200, True)
+            assert server.replace("http", "ws") in page.headers["content-security-policy"]
+        async with browser.get("/screen.js") as script:
+            assert (script.content_type, "new WebSocket" in await script.text()) == ("text/javascript", True)
+        async with browser.get("/", headers={"Host": "elsewhere.example"}) as page:
+            assert page.status == 403
+        async with browser.get("/other") as page:
+            assert page.status == 404
+        for said, origin in (("no", server), (token, "http://elsewhere.example"), ("", server)):
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+                await browser.ws_connect("/screen", protocols=["vmpod.screen", f"token.{said}"], headers={"Origin": origin})
+        for time in range(2):  # a page may be loaded anew
+            async with browser.ws_connect("/screen", protocols=["vmpod.screen", f"token.{token}"], headers={"Origin": server}) as screen:
+                assert screen.protocol == "vmpod.screen"
+                assert await screen.receive_bytes() == b"RFB 003.008\n"
+                await screen.send_bytes(b"RFB 003.008\n")
+                assert await screen.receive_bytes() == b"\x01\x01"
+                if time:
+                    end()
+                    assert (await screen.receive(10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+def test_a_machine_without_a_screen(home: Home, work: Path) -> None:
+    blind = VM.format(name="blind", strategy="Always").replace("devices:\n", "devices:\n          autoattachGraphicsDevice: false\n")
+    (work / "vm.yaml").write_text(blind)
+    home.run("up", str(work / "vm.yaml"))
+    assert "No graphics devices are present." in home.run("vnc", "--browser", "blind", code=1).stderr
 
 
 def test_completion_knows_the_machines(home: Home, machine: str) -> None:

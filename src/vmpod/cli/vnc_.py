@@ -1,4 +1,4 @@
-"""`vmpod vnc`: the screen of a machine, in a viewer or at a local port."""
+"""`vmpod vnc`: the screen of a machine, in a viewer, in the browser or at a local port."""
 
 from __future__ import annotations
 
@@ -30,37 +30,40 @@ _VIEWERS = {
 @machine.argument()
 @machine.namespace()
 @click.option("--proxy-only", is_flag=True, help='Print {"port": N} and serve one viewer of your choice there.')
+@click.option("--browser", is_flag=True, help="Show it on a page of the browser, as without a viewer on the PATH.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The local port; 0 chooses a free one.")
-def command(vm: str, space: str, proxy_only: bool, port: int) -> None:
-    """Open the screen of a virtual machine in a VNC viewer found on the PATH."""
+def command(vm: str, space: str, proxy_only: bool, browser: bool, port: int) -> None:
+    """Open the screen of a virtual machine, in a VNC viewer found on the PATH or else in the browser."""
     from vmpod.cli import bridge, session
     from vmpod.model.status import ApiError
 
+    if proxy_only and browser:
+        raise click.UsageError("--proxy-only and --browser exclude each other")
     vm = machine.bare(vm)
     client = session.connect()
-    viewer = None if proxy_only else _viewer(vm)
+    viewer = None if proxy_only or browser else next((name for name in _VIEWERS if shutil.which(name)), None)
     place = machine.path(space, vm, "vnc")
     try:
         bridge.connect(client, place).close()
     except ApiError as error:
         raise machine.missing(client, f"open the screen of {vm}", space, vm) if error.code == 404 else error from None
     with _listen(port) as listener:
-        number = int(listener.getsockname()[1])
-        if viewer is None:
-            click.echo(json.dumps({"port": number}))
+        if proxy_only:
+            click.echo(json.dumps({"port": int(listener.getsockname()[1])}))
+            _serve(client, listener, place)
+        elif viewer is None:
+            _show_page(client, listener, place, vm)
         else:
-            _show(viewer, number)
+            _show(viewer, int(listener.getsockname()[1]))
             listener.settimeout(_VIEWER_S)
-        _serve(client, listener, place)
+            _serve(client, listener, place)
 
 
-def _viewer(vm: str) -> str:
-    found = next((name for name in _VIEWERS if shutil.which(name)), None)
-    if found is None:
-        why = f"none of {', '.join(_VIEWERS)} is on the PATH"
-        fix = f"apt-get install virt-viewer   (or: vmpod vnc --proxy-only {vm}, for a viewer of your own)"
-        raise Problem("open a screen", why, fix, "Missing")
-    return found
+def _show_page(client: SimpleClient, listener: socket.socket, place: str, vm: str) -> None:
+    from vmpod.cli import bridge, screenpage
+
+    screenpage.show(listener, lambda: bridge.connect(client, place),
+                    lambda url: click.echo(f"the screen of {vm} is at {url}\nCtrl-C ends it"))  # fmt: skip
 
 
 def _listen(port: int) -> socket.socket:
