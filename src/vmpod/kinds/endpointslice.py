@@ -57,8 +57,8 @@ def _ports_cell(obj: Object) -> str:
 
 
 def _endpoints_cell(obj: Object) -> str:
-    shown = [str(address) for endpoint in entries(obj, "endpoints") for address in endpoint.get("addresses") or []]
-    return with_more(shown, "<unset>")
+    listed = [endpoint.get("addresses") for endpoint in entries(obj, "endpoints")]
+    return with_more([str(one) for some in listed if isinstance(some, list) for one in some], "<unset>")
 
 
 ENDPOINTSLICE = Kind(
