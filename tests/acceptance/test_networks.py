@@ -148,6 +148,45 @@ def test_a_link_follows_the_template_of_a_running_machine(net: Product) -> None:
     assert not condition(net, "vm", "box", "RestartRequired")
 
 
+def has_card(home: Product, until: str) -> str:
+    """Says `extra:here` when the guest has the card, after a while in which that may come true or end."""
+    look = "cat /sys/class/net/*/address | grep -q 02:10:00:00:00:09"
+    waits = f"for try in 1 2 3 4 5 6 7 8 9; do {look} {until} break; sleep 1; done"
+    return typed(home, waits, f"{look} && echo ext''ra:here")
+
+
+def test_a_card_comes_and_goes_while_the_machine_runs(net: Product) -> None:
+    """The engine is killed after each wish, and finishes what it had begun."""
+    before, made = net.value(".metadata.uid", "vmi", "box"), cards(net)
+    apply(net, definition("extra"))
+    add = [{"op": "add", "path": "/spec/template/spec/domain/devices/interfaces/-",
+            "value": {"name": "extra", "bridge": {}, "macAddress": "02:10:00:00:00:09"}},
+           {"op": "add", "path": "/spec/template/spec/networks/-",
+            "value": {"name": "extra", "multus": {"networkName": "extra"}}}]  # fmt: skip
+    net.kubectl("patch", "vm", "box", "--type=json", "-p", json.dumps(add))
+    net.kill_engine()
+    net.vmpod("engine", "start")
+    wait(lambda: "extra" in cards(net), "the card is in the machine", 40)
+    assert cards(net)["extra"]["mac"] == "02:10:00:00:00:09"
+    wait(lambda: is_at_its_shell(net), "the guest has a shell", 60, 1)
+    assert "extra:here" in has_card(net, "&&")
+    assert not condition(net, "vm", "box", "RestartRequired")
+
+    gone = [{"op": "add", "path": "/spec/template/spec/domain/devices/interfaces/3/state", "value": "absent"}]
+    net.kubectl("patch", "vm", "box", "--type=json", "-p", json.dumps(gone))
+    net.kill_engine()
+    net.vmpod("engine", "start")
+    wait(lambda: "extra" not in cards(net), "the card is out of the machine", 60)
+    wait(lambda: [one["name"] for one in net.read("vm", "box")["spec"]["template"]["spec"]["networks"]]
+         == list(made), "the template has forgotten it", 20)  # fmt: skip
+    wait(lambda: "extra" not in net.value(".items[0].metadata.annotations", "pods", "-l", "vm=box"), "its pod too", 20)
+    assert "extra:here" not in has_card(net, "||")
+    assert net.value(".metadata.uid", "vmi", "box") == before
+    assert {name: one["mac"] for name, one in cards(net).items()} == {name: one["mac"] for name, one in made.items()}
+    assert not condition(net, "vm", "box", "RestartRequired")
+    net.kubectl("delete", "net-attach-def/extra")
+
+
 def test_a_network_that_is_not_there_is_told_and_waited_for(net: Product) -> None:
     wanted = machine("waits", {"name": "d", "containerDisk": {"image": LAB}}, memory="128Mi")
     inside = wanted["spec"]["template"]["spec"]

@@ -63,6 +63,9 @@ class Wires:
             self._made[pod_uid] = Attachment(pod_uid, name, f"/run/netns/{name}", "192.0.2.7", "", "")
         return self._made[pod_uid]
 
+    async def rewire(self, pod_uid: str, wishes: Sequence[LinkWish]) -> Attachment:
+        return self._made[pod_uid]
+
     async def detach(self, pod_uid: str) -> None:
         made = self._made.pop(pod_uid, None)
         if made is not None:
@@ -109,6 +112,9 @@ class NoMachines:
         self, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
     ) -> ContainerSpec:
         raise Problem("start the machine", "there are none here")
+
+    def rewired(self, pod_uid: str, attachment: Attachment) -> None:
+        raise AssertionError(pod_uid)
 
     async def power_down(self, pod_uid: str) -> None:
         return None

@@ -358,6 +358,8 @@ def test_container_has_no_privilege() -> None:
 
 def test_devices_are_only_those_needed() -> None:
     obj = vmi({"devices": {"disks": [], "autoattachPodInterface": False}}, networks=[])
+    assert contain(obj, replace(HOST, accelerator="tcg")).devices == (Device("/dev/net/tun", 0o666),)  # for later cards
+    obj["spec"]["domain"]["devices"]["disableHotplug"] = True
     assert contain(obj, replace(HOST, accelerator="tcg")).devices == ()
 
 

@@ -6,14 +6,19 @@ It is a promise to the scheduler and a thing for `kubectl get pods`; the machine
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from vmpod.controllers.children import child_metadata, suffix
+from vmpod.controllers import pods
+from vmpod.controllers.children import child_metadata, metadata_patch, suffix
+from vmpod.kinds import POD
 from vmpod.kinds.parts import kernel_boot
 from vmpod.kinds.parts.machine_networks import pod_interface
 from vmpod.kinds.parts.machine_state import VOLUME as STATE
 from vmpod.model import quantity
-from vmpod.model.meta import Object, get, name, namespace, uid
+from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
+from vmpod.model.meta import annotations as annotations_of
+from vmpod.reconcile.actions import Action
 
 DEFAULT_GRACE_S = 30
 _LAUNCHER_GRACE_S = 15  # the launcher outlives its guest by this much (KubeVirt: gracePeriodSeconds + 15)
@@ -22,6 +27,7 @@ _MEBIBYTE = 2**20
 _COPIED = ("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
            "priorityClassName", "dnsPolicy", "dnsConfig", "subdomain")
 _PRIVATE_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
 _DISKS = "/var/run/kubevirt-private/vmi-disks"
 _STATE = "/var/lib/libvirt/vm-state"
 
@@ -85,18 +91,34 @@ def _metadata(vmi: Object) -> Object:
     kept = {key: text for key, text in meta.get("annotations", {}).items() if key not in _PRIVATE_ANNOTATIONS}
     meta["annotations"] = {**kept, "kubevirt.io/domain": name(vmi),
                            "kubectl.kubernetes.io/default-container": "compute"}
-    if networks := _networks(vmi):
-        meta["annotations"]["k8s.v1.cni.cncf.io/networks"] = json.dumps(networks, separators=(",", ":"))
+    if networks := _networks_text(vmi):
+        meta["annotations"][NETWORKS] = networks
     return meta
 
 
+def rewired(vmi: Object, launchers: Iterable[Object]) -> Iterator[Action]:
+    """The networks of launchers follow the cards that come and go while the machine runs."""
+    wanted = _networks_text(vmi)
+    for pod in launchers:
+        if not (is_deleting(pod) or pods.is_terminal(pod)) and annotations_of(pod).get(NETWORKS, "") != wanted:
+            yield metadata_patch(POD, pod, annotations={NETWORKS: wanted or None})
+
+
+def _networks_text(vmi: Object) -> str:
+    """The annotation that asks Multus for the further networks; empty without any."""
+    found = _networks(vmi)
+    return json.dumps(found, separators=(",", ":")) if found else ""
+
+
 def _networks(vmi: Object) -> list[Object]:
-    """The further networks as Multus is asked for them, each under the interface name that KubeVirt derives."""
+    """The further networks, each under the interface name that KubeVirt derives; one that is absent as long as the
+    machine still has its card."""
+    shown = {one.get("name") for one in get(vmi, "status", "interfaces", default=())}
     cards = {card["name"]: card for card in get(vmi, "spec", "domain", "devices", "interfaces", default=())}
     found = []
     for network in get(vmi, "spec", "networks", default=()):
         card, wanted = cards.get(network["name"], {}), get(network, "multus", "networkName")
-        if not wanted or card.get("state") == "absent":
+        if not wanted or (card.get("state") == "absent" and network["name"] not in shown):
             continue
         where, _, plain = str(wanted).rpartition("/")
         one = {"name": plain, "namespace": where or namespace(vmi), "interface": pod_interface(network["name"])}

@@ -1,7 +1,7 @@
 """What of a changed template reaches the running instance, and what waits for a restart (KubeVirt's LiveUpdate).
 
 Live are: CPU sockets up to maxSockets, guest memory up to maxGuest, nodeSelector, affinity, tolerations, hotpluggable
-volumes and the link state of network cards.
+volumes, the link state of network cards, and cards on further networks that come or go.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 from vmpod.controllers.revisions import GENERATION, generation
+from vmpod.kinds.parts import card_hotplug
 from vmpod.kinds.parts.hotplug import plug_faults, steady
 from vmpod.kinds.parts.machine_hotplug import memory_fault
 from vmpod.kinds.parts.migration import is_migrating
@@ -27,18 +28,20 @@ _CPU_RATIO = 10
 def restart_reason(vm: Object, vmi: Object, started: Object | None) -> str:
     """Why the machine must be restarted before its template is true; empty when it need not be."""
     wanted = get(vm, "spec", "template", "spec", default={})
-    if started is not None and not _is_live(get(started, "spec", default={}), wanted):
+    running = vmi.get("spec") or {}
+    if started is not None and not _is_live(get(started, "spec", default={}), wanted, running):
         return CHANGED
     for volume, fault in plug_faults(vmi.get("spec") or {}, wanted).items():
         return f"volume {volume}: {fault}"
     return _cpu_reason(wanted, vmi) or _memory_reason(wanted, vmi)
 
 
-def _is_live(started: Object, wanted: Object) -> bool:
+def _is_live(started: Object, wanted: Object, running: Object) -> bool:
     """Whether two specs differ in nothing but what can change live."""
     if started == wanted:
         return True
-    before = deepcopy(started)
+    before = deepcopy(card_hotplug.without_moving(started, running, started, wanted))
+    wanted = card_hotplug.without_moving(wanted, running, started, wanted)
     for key in _PLACEMENT:
         before.pop(key, None)
         if key in wanted:
@@ -156,6 +159,7 @@ def _updated_spec(vm: Object, vmi: Object) -> Object | None:
     if get(vmi, "status", "phase") in ("Succeeded", "Failed") or is_migrating(vmi):
         return None
     wanted, spec = get(vm, "spec", "template", "spec", default={}), deepcopy(vmi.get("spec") or {})
+    spec = _with_cards(spec, wanted, vmi)
     for key in _PLACEMENT:
         spec.pop(key, None)
         if wanted.get(key):
@@ -166,6 +170,30 @@ def _updated_spec(vm: Object, vmi: Object) -> Object | None:
     if not _is_under_way(vmi, MEMORY_CHANGE):
         _update_memory(spec, wanted)
     return spec if _bare(spec) != _bare(vmi.get("spec") or {}) else None
+
+
+def _with_cards(spec: Object, wanted: Object, vmi: Object) -> Object:
+    """Cards on further networks come and go; one that is gone is forgotten."""
+    spec = card_hotplug.plugged(spec, wanted)
+    return card_hotplug.without(spec, _departed(spec, vmi))
+
+
+def _departed(spec: Object, vmi: Object) -> frozenset[str]:
+    """The absent cards of a spec that the running machine has not any more."""
+    if get(vmi, "status", "phase") != "Running" or is_migrating(vmi):
+        return frozenset()
+    return card_hotplug.departed(spec, {one.get("name") for one in get(vmi, "status", "interfaces", default=())})
+
+
+def tidied(vm: Object, vmi: Object) -> Object | None:
+    """The machine without the absent cards of its template that are gone from its guest, as KubeVirt leaves it; None
+    when there are none. The instance forgets them first."""
+    spec = get(vm, "spec", "template", "spec", default={})
+    gone = _departed(spec, vmi) - set(card_hotplug.pluggable(vmi.get("spec") or {}))
+    if not gone:
+        return None
+    template = {**vm["spec"]["template"], "spec": card_hotplug.without(spec, gone)}
+    return {**vm, "spec": {**vm["spec"], "template": template}}
 
 
 def _bare(spec: Object) -> Object:

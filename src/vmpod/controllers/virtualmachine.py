@@ -137,7 +137,10 @@ def _follow(seen: Seen, vmi: Object) -> Plan:
     if get(seen.vm, "status", "startFailure") and get(vmi, "status", "phase") == "Running":
         again_in = max(runstrategy.STEADY_S - runstrategy.running_for_s(vmi, seen.now), 0.1)
     fresh = liveupdate.updated(seen.vm, vmi, started_template(seen.started))
-    return Plan((Replace(VIRTUALMACHINEINSTANCE, fresh),) if fresh is not None else (), again_in)
+    if fresh is not None:
+        return Plan((Replace(VIRTUALMACHINEINSTANCE, fresh),), again_in)
+    tidied = liveupdate.tidied(seen.vm, vmi)
+    return Plan((Replace(VIRTUALMACHINE, tidied),) if tidied is not None else (), again_in)
 
 
 def _restart_reason(seen: Seen) -> str:

@@ -18,7 +18,7 @@ from vmpod.controllers.children import (
     with_finalizer,
     without_finalizers,
 )
-from vmpod.controllers.launcher import claim_name, grace_s, launcher_pod
+from vmpod.controllers.launcher import claim_name, grace_s, launcher_pod, rewired
 from vmpod.controllers.revisions import revision_named_by
 from vmpod.controllers.runstrategy import is_final
 from vmpod.controllers.volumesready import blocked, volumes_condition
@@ -88,7 +88,7 @@ def plan(seen: Seen) -> Plan:
     if _phase(seen) in _OURS:
         return Plan()
     pod = seen.pods[0]
-    return Plan(tuple(_mark_node(seen.vmi, pod)), _late(seen, pod))
+    return Plan((*_mark_node(seen.vmi, pod), *rewired(seen.vmi, seen.pods)), _late(seen, pod))
 
 
 def _plan_deletion(seen: Seen) -> Plan:

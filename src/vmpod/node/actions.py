@@ -17,6 +17,13 @@ class Attach:
 
 
 @dataclass(frozen=True)
+class Rewire:
+    """Bring the further cards of a pod that runs to what its annotation names; the others are not touched."""
+
+    pod: Object
+
+
+@dataclass(frozen=True)
 class Detach:
     """Take a pod off the network; its address is free again."""
 
@@ -138,8 +145,8 @@ class FinishDeletion:
 
 
 NodeAction = (
-    Attach | Detach | PrepareVolumes | PullImage | CreateContainer | StartContainer | RunPostStart | StartProbes
-    | StopProbes | StopContainer | TellMachine | TellNetworks | RemoveContainer | CleanUp | FinishDeletion
+    Attach | Rewire | Detach | PrepareVolumes | PullImage | CreateContainer | StartContainer | RunPostStart
+    | StartProbes | StopProbes | StopContainer | TellMachine | TellNetworks | RemoveContainer | CleanUp | FinishDeletion
 )  # fmt: skip
 
 

@@ -214,7 +214,11 @@ class Watch:
         fresh = machine_links.wanted(vmi)
         if fresh != self._links:
             self._links = fresh
-            self._tasks.start(self._set_links(), f"links of {self.machine.name}")
+            self.refresh_links()
+
+    def refresh_links(self) -> None:
+        """Set the links of all cards, as after one was plugged in."""
+        self._tasks.start(self._set_links(), f"links of {self.machine.name}")
 
     async def _set_links(self) -> None:
         """Without a monitor nothing is lost: its next connection begins with the links."""

@@ -35,7 +35,7 @@ from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.selectors import from_map
-from vmpod.node import hotplug, machine_asks, machine_files, machine_links
+from vmpod.node import hotplug, machine_asks, machine_files, machine_links, nicplug
 from vmpod.node.duplexes import ConnectionDuplex
 from vmpod.node.machine_around import Neighbours
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
@@ -165,6 +165,12 @@ class Machines:
             self._plugging.add(watch.machine.pod_uid)
             self._tasks.start(self._plug_all(watch), f"disks of {watch.machine.name}")
 
+    def rewired(self, pod_uid: str, attachment: Attachment) -> None:
+        """The pod of a machine that runs has other cards on further networks now: the machine shall have them too."""
+        if watch := self._watches.get(pod_uid):
+            watch.observe(links=attachment.links)
+            self._plug(watch)
+
     async def _plug_all(self, watch: Watch) -> None:
         try:
             while not await self._plug_once(watch):
@@ -188,7 +194,19 @@ class Machines:
         if done:
             kept = hotpluggable(there["spec"])
             watch.observe(plugged={one: state for one, state in watch.seen.plugged.items() if one in kept})
+        done &= await self._plug_cards(watch, there, launcher)
         return done and get(self.vmi(pod), "spec") == get(there, "spec")
+
+    async def _plug_cards(self, watch: Watch, vmi: Object, pod: Object) -> bool:
+        """Whether the machine has the cards that it shall have, as far as the network has made them."""
+        attachment = self._attachment(uid(pod))
+        done = await nicplug.settle(
+            watch.qmp, vmi, attachment, lambda kind, reason, message: self._note(watch, kind, reason, message))
+        before, has = watch.seen.cards, await nicplug.cards(watch.qmp)
+        watch.observe(cards=has)
+        if before is not None and has - before:
+            watch.refresh_links()
+        return done and attachment == self._attachment(uid(pod))
 
     def _plugged(self, watch: Watch, volume: str, state: hotplug.State) -> None:
         known = dict(watch.seen.plugged)

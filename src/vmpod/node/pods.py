@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from vmpod.base import clock
+from vmpod.drivers.net.attachments import Attachment
 from vmpod.drivers.podman.container import Container
 from vmpod.kinds import POD
 from vmpod.model import conditions, meta
@@ -26,6 +27,7 @@ from vmpod.node.actions import (
     PrepareVolumes,
     PullImage,
     RemoveContainer,
+    Rewire,
     RunPostStart,
     StartContainer,
     StartProbes,
@@ -227,6 +229,7 @@ def _is_set_up(seen: Seen, pod: Object, draft: _Draft) -> bool:
         told = networks.status_text(pod, seen.attachment)
         if told and meta.annotations(pod).get(networks.STATUS) != told:
             draft.add(TellNetworks(pod, told))
+        _rewire(seen, pod, seen.attachment, draft)
     volumes = seen.memory.volumes
     if volumes is None:
         ready = False
@@ -248,6 +251,18 @@ def _is_set_up(seen: Seen, pod: Object, draft: _Draft) -> bool:
         for container in (init_containers(pod) or main_containers(pod))[:8]:
             _has_image(seen, pod, container, 0, draft)
     return ready
+
+
+def _rewire(seen: Seen, pod: Object, attachment: Attachment, draft: _Draft) -> None:
+    """A machine's cards on further networks come and go while it runs."""
+    if not (is_launcher(pod) and networks.differs(pod, attachment)):
+        return
+    trouble = seen.memory.network
+    if trouble is not None and trouble.retry_at > seen.now:
+        draft.again_at(seen, trouble.retry_at)
+    else:
+        draft.add(Rewire(pod))
+        draft.again(0)
 
 
 def has_begun(seen: Seen, pod: Object) -> bool:

@@ -41,6 +41,7 @@ from vmpod.node.actions import (
     PrepareVolumes,
     PullImage,
     RemoveContainer,
+    Rewire,
     RunPostStart,
     StartContainer,
     StartProbes,
@@ -85,6 +86,8 @@ class Net(Protocol):
         self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = ()
     ) -> Attachment: ...
 
+    async def rewire(self, pod_uid: str, wishes: Sequence[LinkWish]) -> Attachment: ...
+
     async def detach(self, pod_uid: str) -> None: ...
 
 
@@ -106,6 +109,8 @@ class MachineStore(Protocol):
     async def desired(
         self, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
     ) -> ContainerSpec: ...
+
+    def rewired(self, pod_uid: str, attachment: Attachment) -> None: ...
 
     async def power_down(self, pod_uid: str) -> None: ...
 
@@ -151,6 +156,8 @@ class Work:
         match action:
             case Attach(pod):
                 await self._attach(pod)
+            case Rewire(pod):
+                await self._rewire(pod)
             case Detach(uid):
                 await self._t.network.detach(uid)
             case PrepareVolumes(pod):
@@ -208,15 +215,29 @@ class Work:
         try:
             search = etc.cluster_search(meta.namespace(pod))
             nic = self._t.machines.nic(pod, search) if is_launcher(pod) else None
-            vmi = self._t.machines.vmi(pod) if is_launcher(pod) else None
-            wishes = networks.wishes(
-                pod, vmi, lambda where, wanted: self._t.cache.get(NETWORKATTACHMENTDEFINITION, where, wanted))
-            await self._t.network.attach(meta.uid(pod), machine=nic, wishes=wishes)
+            await self._t.network.attach(meta.uid(pod), machine=nic, wishes=self._wishes(pod))
             notes.network = None
         except Problem as problem:
             said = f"Failed to create pod sandbox: {problem}"
             self._t.notices.warn(pod, "FailedCreatePodSandBox", said)
             notes.network = self._trouble("FailedCreatePodSandBox", said, _CONFIG_PAUSE_S)
+
+    def _wishes(self, pod: Object) -> tuple[LinkWish, ...]:
+        vmi = self._t.machines.vmi(pod) if is_launcher(pod) else None
+        return networks.wishes(
+            pod, vmi, lambda where, wanted: self._t.cache.get(NETWORKATTACHMENTDEFINITION, where, wanted))
+
+    async def _rewire(self, pod: Object) -> None:
+        notes = self._t.memories.of(meta.uid(pod))
+        try:
+            attachment = await self._t.network.rewire(meta.uid(pod), self._wishes(pod))
+        except Problem as problem:
+            said = f"Failed to change the networks of the pod: {problem}"
+            self._t.notices.warn(pod, "FailedAttachNetwork", said)
+            notes.network = self._trouble("FailedAttachNetwork", said, _CONFIG_PAUSE_S)
+        else:
+            notes.network = None
+            self._t.machines.rewired(meta.uid(pod), attachment)
 
     def _trouble(self, reason: str, message: str, pause_s: float, attempt: int = -1) -> Trouble:
         return Trouble(reason, message, self._t.clock.now() + timedelta(seconds=pause_s), attempt)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from itertools import count
 
 from vmpod.base.errors import Problem
 
@@ -66,16 +67,27 @@ def namespace(home_id: str) -> str:
     return f"vmpod-{home_id}-switches"
 
 
-def describe(netns: str, wishes: Iterable[LinkWish], others: Iterable[Link]) -> tuple[Link, ...]:
-    """The links that a pod's wishes make beside all `others` of the home. Raises Problem when one cannot be."""
-    known, made = list(others), []
-    for number, wish in enumerate(wishes):
+def describe(
+    netns: str, wishes: Iterable[LinkWish], others: Iterable[Link], kept: Iterable[Link] = ()
+) -> tuple[Link, ...]:
+    """The links that a pod's wishes make beside all `others` of the home; those in use, `kept`, stay as they are.
+
+    Raises Problem when one cannot be.
+    """
+    there = {one.wish.interface: one for one in kept}
+    known, made, ports = [*others, *there.values()], [], {one.port for one in there.values()}
+    for wish in wishes:
+        if wish.interface in there:
+            made.append(there[wish.interface])
+            continue
         mac = wish.mac or _drawn_mac(wish.owner or netns, wish.interface)
         if any(one.mac == mac and one.wish.segment == wish.segment and not one.wish.is_of(wish) for one in known):
             raise Problem(f"attach to the network {wish.network}", f"the MAC address {mac} is in use on it",
                           "give the machine another macAddress", "DuplicateMAC")  # fmt: skip
-        link = Link(wish, mac, _addresses(wish, known), _switch(wish.segment, known), f"p{netns[-12:]}{number:x}")
+        port = next(name for number in count() if (name := f"p{netns[-12:]}{number:x}") not in ports)
+        link = Link(wish, mac, _addresses(wish, known), _switch(wish.segment, known), port)
         known.append(link)
+        ports.add(port)
         made.append(link)
     return tuple(made)
 
@@ -155,6 +167,20 @@ def inner_script(link: Link) -> str:
     return "\n".join(parts) + "\n"
 
 
+def removal_script(link: Link) -> str:
+    """A shell script for the pod's namespace: what of a link does not go with its cable."""
+    return "\n".join([
+        f"ip link del {link.wish.tap} 2>/dev/null",
+        f"ip link del {link.bridge} 2>/dev/null",
+        f"nft delete table bridge {_table(link)} 2>/dev/null",
+        "true\n",
+    ]) if link.wish.tap else "true\n"
+
+
+def _table(link: Link) -> str:
+    return f"vmpod_{link.wish.interface}"
+
+
 def _card_links(link: Link) -> str:
     card = link.wish.interface
     lines = [f"addr add {address} broadcast + dev {card}" for address in link.addresses]
@@ -183,7 +209,7 @@ def _rules(link: Link) -> str:
     """Nothing of the pod's own goes out; DHCP stays inside where we answer; a foreign MAC where that is checked."""
     if not link.wish.tap:
         return ""
-    tap, table = link.wish.tap, f"vmpod_{link.wish.interface}"
+    tap, table = link.wish.tap, _table(link)
     forward = [f'iifname "{tap}" udp dport 67 drop'] if link.addresses else []
     forward += [f'iifname "{tap}" ether saddr != {link.mac} drop'] if link.wish.spoof_check else []
     rules = "\n".join(f"    {rule}" for rule in forward)

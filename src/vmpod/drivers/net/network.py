@@ -15,6 +15,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from vmpod.base import log, proc
+from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.drivers.net import bridge, claims, hostnet, links, namespaces, nft, resolution, services, snapshot
 from vmpod.drivers.net import config as configuration
@@ -121,9 +122,45 @@ class Network:
                 self._tell_resolver()
             return attachment
 
+    async def rewire(self, pod_uid: str, wishes: Sequence[LinkWish]) -> Attachment:
+        """Plug and unplug cards on further networks while the pod runs; those that stay are not touched.
+
+        Raises Problem when the pod is not attached, a card cannot be, or the host refuses. May be repeated.
+        """
+        async with self._locks[pod_uid]:
+            known, ready = self._attached.get(pod_uid, (None, False))
+            if known is None or not ready:
+                raise Problem(f"change the networks of pod {pod_uid}", "it is not on the network", reason="NotAttached")
+            wanted = {wish.interface for wish in wishes}
+            kept = tuple(one for one in known.links if one.wish.interface in wanted)
+            fresh = replace(known, links=links.describe(known.netns, wishes, self._others(pod_uid), kept))
+            for link in known.links:
+                if link not in kept:
+                    await self._pull(known, link)
+            self._remember(replace(known, links=kept), ready=True)
+            for link in fresh.links:
+                if link not in kept:
+                    await self._pull(known, link)  # what a broken off attempt left
+                    await self._plug(fresh, link)
+            self._remember(fresh, ready=True)
+            self._tell_resolver()
+            await self._prune_switches()
+            return fresh
+
+    async def _pull(self, attachment: Attachment, link: Link) -> None:
+        """One cable, and what hung on it in the pod."""
+        name = links.namespace(self.config.home_id)
+        if Path(f"/run/netns/{name}").exists():
+            await proc.run(["ip", "-n", name, "link", "del", link.port], check=False)
+        inside = ["nsenter", f"--net={attachment.netns_path}", "sh", "-s"]
+        await proc.run(inside, stdin=links.removal_script(link).encode(), check=False)
+
+    def _others(self, pod_uid: str) -> list[Link]:
+        """The further cards of all other pods."""
+        return [one for uid, (known, _) in self._attached.items() if uid != pod_uid for one in known.links]
+
     def _with_links(self, attachment: Attachment, wishes: Sequence[LinkWish]) -> Attachment:
-        others = [one for uid, (known, _) in self._attached.items() if uid != attachment.pod_uid for one in known.links]
-        return replace(attachment, links=links.describe(attachment.netns, wishes, others))
+        return replace(attachment, links=links.describe(attachment.netns, wishes, self._others(attachment.pod_uid)))
 
     def _retold(self, known: Attachment, machine: MachineNic | None) -> Attachment:
         """The attachment as it stands; what only DHCP tells may have changed without touching a running machine."""

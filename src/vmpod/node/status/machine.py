@@ -66,6 +66,8 @@ class Observed:
     ip: str = ""
     mac: str = ""
     links: tuple[Link, ...] = ()
+    cards: frozenset[str] | None = None
+    """The cards that QEMU has; None while it was not asked: then those that the network made"""
     down: frozenset[str] = frozenset()
     """Cards whose links are down"""
     guest: Guest = Guest()
@@ -185,9 +187,10 @@ def _interfaces(vmi: Object, old: Object, seen: Observed) -> list[Object]:
     if card is not None and seen.mac:
         ips = [seen.ip] if seen.ip else []
         made[str(card["name"])] = _interface(vmi, card["name"], seen.mac, "eth0", ips, old, seen)
-    others = further(vmi)
+    others = further(vmi, leaving=True) | further(vmi)
     for link in seen.links:
-        if one := others.get(link.wish.interface):
+        one = others.get(link.wish.interface)
+        if one and (seen.cards is None or one.name in seen.cards):
             inside = list(seen.guest.addresses.get(link.mac.lower(), ()))
             ips = inside or [address.partition("/")[0] for address in link.addresses]
             found = _interface(vmi, one.name, link.mac, link.wish.interface, ips, old, seen)

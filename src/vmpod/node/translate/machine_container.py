@@ -66,7 +66,7 @@ def _mounts(volumes: Iterable[PreparedVolume], around: Surroundings) -> Iterable
 
 
 def _devices(machine: MachineSpec) -> Iterable[Device]:
-    if machine.nics:
+    if machine.nics or machine.hotplug:
         yield Device("/dev/net/tun", _OPEN_TO_ALL)
     if machine.accelerator == "kvm":
         yield Device("/dev/kvm", _OPEN_TO_ALL)

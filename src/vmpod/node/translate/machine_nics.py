@@ -58,8 +58,13 @@ def interface(vmi: Object) -> Mapping[str, Any] | None:
     return next((card for card in wired if card.get("state") != "absent"), None)
 
 
-def further(vmi: Object) -> dict[str, Further]:
-    """The cards on further networks, by the name of the pod's interface.
+def leaving(vmi: Object) -> frozenset[str]:
+    """The cards on further networks that shall not be in the machine any more."""
+    return frozenset(one.name for one in further(vmi, leaving=True).values())
+
+
+def further(vmi: Object, *, leaving: bool = False) -> dict[str, Further]:
+    """The cards on further networks, by the name of the pod's interface; those that are absent with `leaving`.
 
     Raises Problem for a binding that they do not have, and for networks that Multus does not make.
     """
@@ -67,7 +72,7 @@ def further(vmi: Object) -> dict[str, Further]:
     networks = {one["name"]: one for one in get(vmi, "spec", "networks", default=())}
     for card in get(vmi, "spec", "domain", "devices", "interfaces", default=()):
         network = networks.get(card["name"], {"pod": {}})
-        if "pod" in network or card.get("state") == "absent":
+        if "pod" in network or (card.get("state") == "absent") != leaving:
             continue
         if "multus" not in network or get(network, "multus", "default"):
             raise _problem(vmi, f"spec.networks: {card['name']!r} is no network that is supported",

@@ -94,8 +94,17 @@ def _selection(pod: Object, one: Mapping[str, Any], number: int) -> Selection:
 
 def wishes(pod: Object, vmi: Object | None, find: Lookup) -> tuple[LinkWish, ...]:
     """The cards to make. Raises Problem for a definition that is missing or cannot be, naming it."""
-    cards, owner = (machine_nics.further(vmi), uid(vmi)) if vmi else ({}, "")
+    cards, owner = (machine_nics.further(vmi) | machine_nics.further(vmi, leaving=True), uid(vmi)) if vmi else ({}, "")
     return tuple(_wish(pod, one, cards.get(one.interface), owner, find) for one in selections(pod))
+
+
+def differs(pod: Object, attachment: Attachment) -> bool:
+    """Whether the annotation names other cards than the pod has, as it does when one comes or goes live."""
+    try:
+        wanted = {one.interface for one in selections(pod)}
+    except Problem:
+        return False  # told when the pod was attached
+    return wanted != {link.wish.interface for link in attachment.links}
 
 
 def _wish(pod: Object, one: Selection, card: machine_nics.Further | None, owner: str, find: Lookup) -> LinkWish:

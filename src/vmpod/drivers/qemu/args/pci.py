@@ -13,7 +13,7 @@ GRAPHICS_SLOT = "0x1"
 _FIRST_SLOT = 2
 _FUNCTIONS = 8
 SPARE_PORTS = ("spare1", "spare2", "spare3", "spare4")
-"""Free root ports, for virtio disks that are plugged in later."""
+"""Free root ports, for virtio disks and network cards that are plugged in later."""
 
 
 def has_scsi(spec: MachineSpec) -> bool:
