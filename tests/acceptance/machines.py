@@ -187,7 +187,7 @@ def typed(home: Product, name: str, command: str, patience_s: float = 30) -> str
 
 
 def has_shell(home: Product, name: str, timeout_s: float = 240) -> None:
-    """Until the Linux guest obeys on its console."""
+    """Until the Linux guest obeys on its console, and its DHCP client, which talks there too, has said its last."""
     def answers() -> bool:
         try:
             return typed(home, name, "uname", 5) == "Linux"
@@ -195,6 +195,8 @@ def has_shell(home: Product, name: str, timeout_s: float = 240) -> None:
             return False
 
     wait(answers, f"{name} has a shell", timeout_s, 0.5)
+    lease = "[ ! -e /sys/class/net/eth0 ] || ip addr show eth0 | grep -q 'inet '"
+    typed(home, name, f"for try in $(seq 20); do {lease} && break; sleep 1; done; sleep 1", 60)
 
 
 def gone(home: Product, *kinds: str) -> None:

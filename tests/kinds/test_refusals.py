@@ -184,6 +184,8 @@ WHOLE: list[tuple[str, Object, str]] = [
     ("data volume", with_volume(dataVolume={}), f"{T}.volumes[0].name: Required value: DataVolume 'name' must be set"),
     ("claim", with_volume(persistentVolumeClaim={}), f"{T}.volumes[0].persistentVolumeClaim.claimName: Required value: "
      f"{T}.volumes[0].persistentVolumeClaim.claimName is a required field"),
+    ("account", with_volume(serviceAccount={}), f'{T}.volumes[0].serviceAccount.serviceAccountName: Invalid value: "": '
+     f"{T}.volumes[0].serviceAccount.serviceAccountName is a required field"),
     ("cloud-init empty", with_volume(cloudInitNoCloud={}), f'{T}.volumes[0].cloudInitNoCloud: Invalid value: "": '
      f"{T}.volumes[0].cloudInitNoCloud must have at least one userdatasource or one networkdatasource set."),
     ("cloud-init both", with_volume(cloudInitNoCloud={"userData": "a", "secretRef": {"name": "s"}}),

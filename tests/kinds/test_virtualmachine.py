@@ -192,7 +192,7 @@ def test_deprecated() -> None:
     ({"domain": {"clock": {"timer": {"rtc": {"tickPolicy": "merge"}}}}}, f"domain.clock.timer.rtc.tickPolicy: {IGNORED}"),
     ({"domain": {"launchSecurity": {"sev": {}}}}, f"domain.launchSecurity: {BLOCKS}"),
     ({"networks": [{"name": "a", "resourceClaim": {"claimName": "b"}}]}, f"networks[0].resourceClaim: {BLOCKS}"),
-    ({"volumes": [{"name": "a", "serviceAccount": {"serviceAccountName": "s"}}]}, f"volumes[0].serviceAccount: {BLOCKS}"),
+    ({"volumes": [{"name": "a", "downwardMetrics": {}}]}, f"volumes[0].downwardMetrics: {BLOCKS}"),
     ({"somethingNew": {"a": 1}}, f"somethingNew: {IGNORED}"),
 ])
 def test_warnings(spec: Object, told: str) -> None:

@@ -88,6 +88,9 @@ class Folders:
             found[volume["name"]] = PreparedVolume(path, pending=self.pending.get(volume["name"], ""))
         return found
 
+    async def refresh(self, pod: Object) -> None:
+        await self.prepare(pod)
+
     async def release(self, pod_uid: str) -> None:
         self.released.append(pod_uid)
 

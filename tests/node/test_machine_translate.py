@@ -208,6 +208,19 @@ def test_a_kernel_of_its_own_has_the_names_of_its_fields() -> None:
         "-kernel", "/disks/boot/kernelPath", "-initrd", "/disks/boot/initrdPath", "-append", "quiet, really")
 
 
+def test_a_folder_is_no_disk() -> None:
+    obj = vmi({"devices": {"filesystems": [{"name": "data", "virtiofs": {}}]}},
+              volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}])
+    host = replace(HOST, virtiofsd="/usr/lib/qemu/virtiofsd")
+    found = translate(obj, host, ["data"])
+    assert found.shares == (qemu.Share("data", "/disks/data", "/usr/lib/qemu/virtiofsd"),)
+    assert found.disks == ()
+    with pytest.raises(Problem, match="folders are shared by virtiofsd, which is not installed"):
+        translate(obj, HOST, ["data"])
+    with pytest.raises(Problem, match="the filesystem 'data' has no volume"):
+        translate(obj, host)
+
+
 def test_what_is_kept_lies_on_the_claim_of_the_machine() -> None:
     kept: Object = {"devices": {"tpm": {"persistent": True}},
                     "firmware": {"bootloader": {"efi": {"secureBoot": False, "persistent": True}}}}

@@ -181,12 +181,12 @@ class Agent:
             return
         name = meta.name(held)
         for pod in self.cache.list(POD, meta.namespace(held)):
-            if self.is_ours(pod) and not is_terminal(pod) and not is_launcher(pod) and _mounts(pod, name):
+            if self.is_ours(pod) and not is_terminal(pod) and _mounts(pod, name):
                 self._tasks.start(self._refresh(pod), f"volumes of {meta.name(pod)}")
 
     async def _refresh(self, pod: Object) -> None:
         try:
-            await self._volumes.prepare(pod)
+            await self._volumes.refresh(pod)
         except Problem as problem:
             _log.warning("volumes of %s: %s", meta.name(pod), problem)
 

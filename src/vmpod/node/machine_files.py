@@ -13,6 +13,7 @@ from vmpod.model.meta import Object, get, uid
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.cloudinit import Lookup, seed
 from vmpod.node.translate.machine_nics import QEMU_USER
+from vmpod.node.translate.machine_shares import shared
 
 _MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "run/vm", "etc", "etc/alternatives", "disks", "state", "usr",
                  "var")
@@ -56,7 +57,7 @@ def write_seeds(paths: Paths, pod: Object, vmi: Object, lookup: Lookup) -> dict[
     """Write the seed disk of every volume that is made of objects, once. Raises Problem when an object is missing."""
     return {
         volume["name"]: made for volume in get(vmi, "spec", "volumes", default=())
-        if (made := _write_seed(paths, pod, vmi, volume, lookup)) is not None
+        if volume["name"] not in shared(vmi) and (made := _write_seed(paths, pod, vmi, volume, lookup)) is not None
     }
 
 

@@ -31,8 +31,10 @@ from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate import claim as claims
 from vmpod.node.translate import files
+from vmpod.node.translate.account import account_files
 from vmpod.node.translate.files import File
 from vmpod.node.translate.machine import KERNELS, STATE
+from vmpod.node.translate.machine_shares import SHARES, shared
 
 _MADE_BY_MACHINES = ("cloudInitNoCloud", "cloudInitConfigDrive", "configMap", "secret", "serviceAccount",
                      "downwardAPI", "sysprep", "downwardMetrics")  # fmt: skip
@@ -64,6 +66,15 @@ class Volumes:
                 if ownership.is_owned(one) and not made[one["name"]].pending:
                     await asyncio.to_thread(ownership.give, made[one["name"]].path, group, policy)
         return made
+
+    async def refresh(self, pod: Object) -> None:
+        """Let what a pod that runs sees of objects follow them; a machine's disks stay as they are. Raises Problem."""
+        if labels(pod).get("kubevirt.io") != "virt-launcher":
+            await self.prepare(pod)
+        elif vmi := self._instance_of(pod):
+            for one in get(vmi, "spec", "volumes", default=()):
+                if one["name"] in shared(vmi):
+                    await self._share(one, pod)
 
     async def release(self, pod_uid: str) -> None:
         """Remove what the pod had for itself; claims stay."""
@@ -125,12 +136,45 @@ class Volumes:
         if vmi is None or uid(vmi) != owner.get("uid"):
             raise Problem(f"start the machine of pod {name(pod)}", "its VirtualMachineInstance is gone")
         volumes = get(vmi, "spec", "volumes", default=[])
-        mine = [one for one in volumes if not any(key in one for key in _MADE_BY_MACHINES)]
+        folders = shared(vmi)
+        disks = [one for one in volumes if one["name"] not in folders]
+        mine = [one for one in disks if not any(key in one for key in _MADE_BY_MACHINES)]
         made = {one["name"]: await self._disk(one, pod, vmi) for one in mine}
+        made |= {one["name"]: await self._share(one, pod) for one in volumes if one["name"] in folders}
         kept = [one for one in get(pod, "spec", "volumes", default=()) if one["name"] == machine_state.VOLUME]
         made |= {one["name"]: self._state(one["persistentVolumeClaim"]["claimName"], pod) for one in kept}
         boot = kernel_boot.kernel_boot(vmi["spec"])
         return made | ({kernel_boot.VOLUME: await self._kernel(boot["container"], pod)} if boot else {})
+
+    async def _share(self, volume: Object, pod: Object) -> PreparedVolume:
+        """A folder that the guest mounts: a claim's, or one of objects as a container would get it."""
+        found = await self._folder(volume, pod)
+        if found.pending:
+            return found
+        inside = f"{SHARES}/{volume['name']}"
+        bind = (str(found.path), inside, found.readonly)
+        return PreparedVolume(found.path, found.readonly, "", inside, binds=(bind,))
+
+    async def _folder(self, volume: Object, pod: Object) -> PreparedVolume:
+        if claim := get(volume, "persistentVolumeClaim", "claimName") or get(volume, "dataVolume", "name"):
+            known = self._cache.get(PERSISTENTVOLUMECLAIM, namespace(pod), claim) or {}
+            if get(known, "spec", "volumeMode") == "Block":
+                why = f"the claim {claim} is a block device, and no folder"
+                return PreparedVolume(self._paths.volumes, pending=why)
+            return self._claim({**volume.get("persistentVolumeClaim", {}), "claimName": claim}, pod)
+        if "serviceAccount" in volume:
+            return await self._account(volume, pod)
+        mounted = {one["name"]: one for one in get(pod, "spec", "volumes", default=())}
+        return await self._prepare(mounted.get(volume["name"], volume), pod)
+
+    async def _account(self, volume: Object, pod: Object) -> PreparedVolume:
+        folder = self._paths.pod(uid(pod)) / "volumes" / volume["name"]
+        try:
+            content = account_files(namespace(pod), self._lookup(pod))
+        except Problem as problem:
+            return PreparedVolume(folder, pending=problem.why)
+        await asyncio.to_thread(write_files, folder, content)
+        return PreparedVolume(folder, readonly=True)
 
     async def _kernel(self, source: Object, pod: Object) -> PreparedVolume:
         """The files of a kernel, each under the name of its field: the image's own names are not used."""

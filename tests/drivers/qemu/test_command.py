@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from vmpod.drivers.qemu.args import cpu, disk, pci
 from vmpod.drivers.qemu.args.options import pairs, text
 from vmpod.drivers.qemu.command import argv
-from vmpod.drivers.qemu.spec import Clock, Cpu, Disk, Firmware, Input, MachineSpec, Nic, Sockets, Tpm, Watchdog
+from vmpod.drivers.qemu.entrypoint import entrypoint
+from vmpod.drivers.qemu.spec import Clock, Cpu, Disk, Firmware, Input, MachineSpec, Nic, Share, Sockets, Tpm, Watchdog
 
 GOLDEN = Path(__file__).parent / "golden"
 UUID = "5a9fc181-957e-5c32-9e5a-2de5e9673531"
@@ -52,6 +54,30 @@ DEVICES = replace(
 PLAIN = replace(SMALL, machine="pc", graphics=False, balloon=False, acpi=False,
                 sockets=Sockets(serial="", serial_log="", agent=""),
                 disks=tuple(Disk(f"d{n}", f"/d{n}", bus="sata") for n in range(7)))
+
+
+SHARED = replace(
+    SMALL, max_memory_bytes=2 << 30, hotplug=True,
+    shares=(Share("data", "/disks/shares/data", "/usr/lib/qemu/virtiofsd"),
+            Share("conf", "/disks/shares/it's", "/usr/libexec/virtiofsd", confines_itself=True)),
+)  # fmt: skip
+
+
+def test_folders_are_served_before_the_machine_begins() -> None:
+    setpriv, *_, shell, program = entrypoint(SHARED, "qemu")
+    assert (setpriv, program) == ("setpriv", "qemu")
+    old, new = shell.index("-o source=/disks/shares/data"), shell.index("--sandbox=none --cache=auto & }")
+    assert old < new < shell.index("[ -S /run/vm/share0.sock ]") < shell.index('exec "$0"')
+    assert subprocess.run(["sh", "-n", "-c", shell], check=False).returncode == 0
+    assert entrypoint(replace(SHARED, shares=SHARED.shares[1:]), "qemu")[0] == "sh"
+
+
+def test_memory_is_shared_with_what_serves_a_folder() -> None:
+    said = lines(SHARED)
+    assert "-device vhost-user-fs-pci,id=share0-dev,chardev=share0,tag=data,queue-size=1024" in said
+    assert "-object memory-backend-memfd,id=ram0,size=1024M,share=on" in said
+    assert any(one.startswith("-object memory-backend-memfd,id=memory0-ram,") and "share=on" in one for one in said)
+    assert any("memory-backend=ram0" in one for one in said if one.startswith("-machine"))
 
 
 def lines(spec: MachineSpec) -> list[str]:

@@ -14,7 +14,7 @@ from vmpod.base import log, proc
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.base.tasks import Tasks
-from vmpod.drivers.host import accelerator, firmware, oci
+from vmpod.drivers.host import accelerator, firmware, oci, sharing
 from vmpod.drivers.host.firmware import Firmware
 
 _PROGRAMS = (accelerator.PROGRAM, "podman", "nft", "crun", "runc", "qemu-img")
@@ -48,6 +48,7 @@ class HostFacts:
     br_netfilter: bool = False
     ip_forward: bool = False
     firmware: tuple[Firmware, ...] = ()
+    virtiofsd: str = ""
 
     @property
     def has_kvm(self) -> bool:
@@ -79,6 +80,7 @@ def quick() -> HostFacts:
         is_root=os.geteuid() == 0, has_tun=Path("/dev/net/tun").exists(),
         br_netfilter=_text(Path("/proc/sys/net/bridge/bridge-nf-call-iptables")) == "1",
         ip_forward=_text(Path("/proc/sys/net/ipv4/ip_forward")) == "1", firmware=firmware.find(),
+        virtiofsd=sharing.find(),
     )  # fmt: skip
 
 

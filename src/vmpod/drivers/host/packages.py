@@ -16,6 +16,8 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
     "nft": {"debian": "nftables", "fedora": "nftables", "arch": "nftables", "suse": "nftables"},
     "ip": {"debian": "iproute2", "fedora": "iproute", "arch": "iproute2", "suse": "iproute2"},
     "swtpm": {"debian": "swtpm", "fedora": "swtpm", "arch": "swtpm", "suse": "swtpm"},
+    "virtiofsd": {"debian": "virtiofsd", "fedora": "virtiofsd", "arch": "virtiofsd",
+                  "suse": "virtiofsd"},
     "uefi": {"debian": "ovmf", "fedora": "edk2-ovmf", "arch": "edk2-ovmf", "suse": "qemu-ovmf-x86_64"},
 }
 _FAMILIES = {"debian": "debian", "ubuntu": "debian", "fedora": "fedora", "rhel": "fedora", "centos": "fedora",

@@ -16,6 +16,7 @@ from vmpod.drivers.qemu.args import (
     net,
     pci,
     rng,
+    sharing,
     tpm,
     watchdog,
 )
@@ -26,7 +27,7 @@ PROGRAM = "qemu-system-x86_64"
 # Devices with a slot of their own choosing come before those that take the next free one.
 _FAMILIES: tuple[Callable[[MachineSpec], tuple[str, ...]], ...] = (
     machine.args, firmware.args, cpu.args, memory.args, pci.args, display.args, channel.args, net.args, disk.args,
-    rng.args, balloon.args, watchdog.args, tpm.args, memory.device_args,
+    rng.args, sharing.args, balloon.args, watchdog.args, tpm.args, memory.device_args,
 )
 
 

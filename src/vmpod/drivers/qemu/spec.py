@@ -123,6 +123,19 @@ class Sockets:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A folder that the guest mounts by `tag` (virtiofs), served by `program`.
+
+    `confines_itself`: the program does so without privileges; otherwise it is begun in a user namespace of its own.
+    """
+
+    tag: str
+    folder: str
+    program: str
+    confines_itself: bool = False
+
+
+@dataclass(frozen=True)
 class Watchdog:
     """A watchdog card and what happens when it bites."""
 
@@ -173,6 +186,7 @@ class MachineSpec:
     cpu: Cpu = Cpu()
     disks: tuple[Disk, ...] = ()
     nics: tuple[Nic, ...] = ()
+    shares: tuple[Share, ...] = ()
     sockets: Sockets = Sockets()
     firmware: Firmware | None = None
     kernel: Kernel | None = None

@@ -12,6 +12,7 @@ _OFF: frozenset[Any] = frozenset({False})
 _OF_KVM = Near("shown to the guest under KVM; an event names it where the guest is emulated")
 _MODEL = Near("host-model and host-passthrough are the host's own under KVM, else QEMU's fullest (max)")
 _POOL = Near("disks are dealt to the threads in turn; the queues of one disk share a thread")
+_ACCOUNT = Near("namespace and ca.crt; there is no token, for none are issued here")
 _PROBE: Tree = {
     "httpGet": ACTED, "tcpSocket": ACTED, "exec": ACTED, "guestAgentPing": ACTED, "initialDelaySeconds": ACTED,
     "timeoutSeconds": ACTED, "periodSeconds": ACTED, "successThreshold": ACTED, "failureThreshold": ACTED,
@@ -42,7 +43,7 @@ _DEVICES: Tree = {
     "autoattachMemBalloon": ACTED,
     "autoattachInputDevice": ACTED, "autoattachVSOCK": _OFF, "logSerialConsole": ACTED,
     "disableHotplug": ACTED,
-    "gpus": BLOCKS, "hostDevices": BLOCKS, "filesystems": BLOCKS,
+    "gpus": BLOCKS, "hostDevices": BLOCKS, "filesystems": ACTED,
 }
 _DOMAIN: Tree = {
     "cpu": {
@@ -85,7 +86,7 @@ _VOLUME: Tree = {
     "emptyDisk": ACTED,
     "cloudInitNoCloud": ACTED, "cloudInitConfigDrive": ACTED,
     "configMap": ACTED, "secret": ACTED, "downwardAPI": ACTED, "sysprep": ACTED,
-    "serviceAccount": BLOCKS, "downwardMetrics": BLOCKS,
+    "serviceAccount": _ACCOUNT, "downwardMetrics": BLOCKS,
 }
 _MACHINE: Tree = {
     "architecture": ACTED,

@@ -18,6 +18,7 @@ SOURCES = (
 )
 # KubeVirt keeps inline user and network data this short, because whole objects travel to many nodes.
 INLINE_MAX_BYTES = 2048
+_ONCE = {"serviceAccount": "serviceAccount", "downwardMetrics": "downwardMetric", "memoryDump": "memory dump"}
 HOST_DISK_TYPES = ("Disk", "DiskOrCreate")
 
 
@@ -34,6 +35,9 @@ def volume_errors(spec: Object, path: str) -> Iterator[FieldError]:
             yield wrong(here, name, f"{here} must have exactly one source type set")
         for key in given:
             yield from _source_errors(key, mapping(volume[key]), here)
+    for key, told in _ONCE.items():
+        if sum(volume.get(key) is not None for volume in entries(spec, "volumes")) > 1:
+            yield wrong(f"{path}.volumes", key, f"{path}.volumes must have max one {told} volume set")
 
 
 def _name_errors(name: str, path: str, places: dict[str, str], used: set[str]) -> Iterator[FieldError]:
@@ -66,6 +70,8 @@ def _source_errors(kind: str, source: Object, path: str) -> Iterator[FieldError]
             yield from _empty_disk_errors(source, here)
         case "configMap" if not source.get("name"):
             yield wrong(f"{here}.name", "", f"{here}.name is a required field")
+        case "serviceAccount" if not source.get("serviceAccountName"):
+            yield wrong(f"{here}.serviceAccountName", "", f"{here}.serviceAccountName is a required field")
         case "secret" if not source.get("secretName"):
             yield wrong(f"{here}.secretName", "", f"{here}.secretName is a required field")
 

@@ -15,6 +15,7 @@ from typing import Any
 from vmpod.base.errors import Problem
 from vmpod.model.meta import Object, get, name, namespace
 from vmpod.node.translate import files
+from vmpod.node.translate.account import account_files
 from vmpod.node.translate.machine_nics import guest_hostname
 
 NO_CLOUD = "cloudInitNoCloud"
@@ -23,7 +24,7 @@ Lookup = Callable[[str, str], Object | None]
 """(kind, name) → the object of the machine's namespace; kinds are `Secret` and `ConfigMap`."""
 
 _ANSWERS = ("autounattend.xml", "unattend.xml")
-_REFUSED = {"serviceAccount": "no tokens are issued here", "downwardMetrics": "no metrics are handed to guests here"}
+_REFUSED = {"downwardMetrics": "no metrics are handed to guests here"}
 _INSTANCE_TYPE = "kubevirt.io/cluster-instancetype-name"
 
 
@@ -52,6 +53,8 @@ def seed(vmi: Object, volume: Mapping[str, Any], lookup: Lookup, pod: Object | N
         return _sysprep(vmi, volume, lookup)
     if "downwardAPI" in volume:
         return _downward(volume["downwardAPI"], pod or {})
+    if "serviceAccount" in volume:
+        return Seed("cfgdata", {file.path: file.content for file in account_files(namespace(vmi), lookup)})
     for kind, why in _REFUSED.items():
         if kind in volume:
             raise _problem(vmi, f"volume {volume['name']!r}: {kind} is not supported, {why}")

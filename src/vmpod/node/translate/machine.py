@@ -21,6 +21,7 @@ from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.machine_disks import disks
 from vmpod.node.translate.machine_features import clock, page_bytes, processor_flags
 from vmpod.node.translate.machine_nics import Wire, nics
+from vmpod.node.translate.machine_shares import shares
 
 ACCELERATOR = "vmpod.io/accelerator"
 FIRMWARE_VARIABLES, TPM_FOLDER = "/run/vm/efi-vars.fd", "/run/vm/tpm"
@@ -35,7 +36,6 @@ _CHASSIS = ("manufacturer", "version", "serial", "asset", "sku")
 _REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
     (("devices", "gpus"), "GPUs are not passed through"),
     (("devices", "hostDevices"), "devices of the host are not passed through"),
-    (("devices", "filesystems"), "shared file systems are not supported"),
     (("launchSecurity",), "memory encryption is not supported"),
 )
 
@@ -59,6 +59,7 @@ def machine_spec(
         cpu=_cpu(vmi),
         disks=disks(vmi, volumes),
         nics=nics(vmi, wire),
+        shares=shares(vmi, volumes, facts),
         sockets=_sockets(devices),
         firmware=_firmware(vmi, facts),
         kernel=_kernel(vmi),

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vmpod.drivers.podman.spec import ContainerSpec, Device, Limits, Mount
+from vmpod.drivers.qemu.args import sharing
 from vmpod.drivers.qemu.args.machine import TCG_BUFFER_MIB
 from vmpod.drivers.qemu.command import argv
-from vmpod.drivers.qemu.entrypoint import entrypoint
+from vmpod.drivers.qemu.entrypoint import CAPABILITIES, entrypoint
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get
@@ -46,7 +47,7 @@ def container_spec(
         env=environment(vmi), labels=around.labels, workdir="/", hostname=str(get(pod, "spec", "hostname", default="")),
         user=f"{QEMU_USER}:{QEMU_USER}", netns=around.netns, mounts=tuple(_mounts(volumes, around)),
         devices=tuple(_devices(machine)), cap_drop=("ALL",), no_new_privileges=True, read_only=True,
-        limits=limits(vmi, machine),
+        cap_add=CAPABILITIES if sharing.needs_groups_dropped(machine) else (), limits=limits(vmi, machine),
     )
 
 
@@ -81,7 +82,7 @@ def overhead_bytes(machine: MachineSpec) -> int:
     emulation = 2 * TCG_BUFFER_MIB * _MIB if machine.accelerator == "tcg" else 0
     disks = 16 * _MIB * len(machine.disks)
     video = 32 * _MIB if machine.graphics else 0
-    helper = 32 * _MIB if machine.tpm else 0
+    helper = 32 * _MIB * (len(machine.shares) + (machine.tpm is not None))
     return 192 * _MIB + helper + machine.memory_bytes // 256 + 16 * _MIB * machine.cpu.count + disks + video + emulation
 
 

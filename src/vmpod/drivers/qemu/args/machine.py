@@ -34,7 +34,7 @@ def _machine(spec: MachineSpec) -> str:
     return pairs(spec.machine, usb=False, vmport=False, dump_guest_core=False,
                  hpet=None if spec.clock.hpet else False, pit=None if spec.clock.pit else False,
                  graphics=False if spec.bios_on_serial else None,
-                 memory_backend=memory.BACKEND if spec.page_bytes else None,
+                 memory_backend=memory.BACKEND if memory.has_backend(spec) else None,
                  smm=None if not spec.is_pcie else secure, acpi=None if spec.acpi else False)
 
 

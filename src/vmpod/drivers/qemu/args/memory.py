@@ -12,11 +12,21 @@ BLOCK = "2M"
 
 
 def args(spec: MachineSpec) -> tuple[str, ...]:
-    """Guest memory in whole MiB, rounded up; in huge pages of the host where the machine wants them."""
+    """Guest memory in whole MiB, rounded up; in huge pages of the host where the machine wants them.
+
+    Other processes get at it where they serve a folder.
+    """
     size = f"{-(-spec.memory_bytes // MIB)}M"
     most = f",maxmem={spec.max_memory_bytes // MIB}M" if grows(spec) else ""
-    pages = pairs("memory-backend-memfd", id=BACKEND, size=size, hugetlb=True, hugetlbsize=f"{spec.page_bytes // MIB}M")
-    return ("-m", f"size={size}{most}", *(("-object", pages) if spec.page_bytes else ()))
+    pages, page = (True, f"{spec.page_bytes // MIB}M") if spec.page_bytes else (None, None)
+    backend = pairs("memory-backend-memfd", id=BACKEND, size=size, share=True if spec.shares else None, hugetlb=pages,
+                    hugetlbsize=page)
+    return ("-m", f"size={size}{most}", *(("-object", backend) if has_backend(spec) else ()))
+
+
+def has_backend(spec: MachineSpec) -> bool:
+    """Whether the guest's memory is an object of its own."""
+    return bool(spec.page_bytes or spec.shares)
 
 
 def grows(spec: MachineSpec) -> bool:
@@ -30,7 +40,8 @@ def device_args(spec: MachineSpec) -> tuple[str, ...]:
     if not grows(spec):
         return ()
     more = (spec.max_memory_bytes - spec.memory_bytes) // MIB
-    backend = pairs("memory-backend-ram", id=f"{GROWTH}-ram", size=f"{more}M", reserve=False)
+    kind, shared = ("memory-backend-memfd", True) if spec.shares else ("memory-backend-ram", None)
+    backend = pairs(kind, id=f"{GROWTH}-ram", size=f"{more}M", share=shared, reserve=False)
     device = pairs("virtio-mem-pci", id=GROWTH, memdev=f"{GROWTH}-ram", requested_size=spec.plugged_memory_bytes,
                    block_size=BLOCK)
     return ("-object", backend, "-device", device)
