@@ -299,11 +299,11 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     await services.start()
     parts.push_async_callback(services.stop)
     disks = ContainerDisks(paths, podman, cache)
-    claims = Claims(client, cache, paths, disks, Recorder(client, "vmpod.io/local", home.node), home.node)
+    volumes = Volumes(cache, paths, disks)
+    claims = Claims(client, cache, paths, disks, volumes, Recorder(client, "vmpod.io/local", home.node), home.node)
     await claims.start()
     parts.push_async_callback(claims.stop)
     late: list[Agent] = []
-    volumes = Volumes(cache, paths, disks)
     facts = await trials.programs()
     machines = Machines(client, cache, paths, facts, network, podman, volumes, lambda key: late[0].enqueue(key),
                         settled=trials.all)  # fmt: skip

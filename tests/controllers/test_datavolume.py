@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from vmpod.controllers import datasource, garbage
 from vmpod.controllers import datavolume as controller
-from vmpod.controllers import garbage
-from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM
 from vmpod.model import conditions, meta
 from vmpod.model.meta import Object
 from vmpod.testing.world import World
@@ -21,6 +21,7 @@ _ANNOTATION = "cdi.kubevirt.io/storage."
 def world_of(source: Object | None = None, **spec: Any) -> World:
     world = World()
     wish = {"source": source or {"blank": {}}, "storage": _STORAGE, **spec}
+    wish = {key: value for key, value in wish.items() if value is not None}
     world.put(DATAVOLUME, {"metadata": {"name": "disk", "namespace": "default", "labels": {"app": "db"}}, "spec": wish})
     world.settle({controller: {}})
     return world
@@ -117,10 +118,11 @@ def test_a_failure_is_told_with_its_cause() -> None:
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ({"source": {"pvc": {"name": "a", "namespace": "b"}}}, "spec.source.pvc is not supported yet"),
+        ({"source": {"pvc": {"name": "a", "namespace": "b"}}}, "The source pvc b/a doesn't exist"),
         ({"source": {"snapshot": {"name": "a", "namespace": "b"}}}, "spec.source.snapshot is not supported yet"),
         ({"source": {"http": {"url": "http://x", "extraHeaders": ["a: b"]}}}, "spec.source.http.extraHeaders"),
-        ({"sourceRef": {"kind": "DataSource", "name": "a"}}, "spec.sourceRef is not supported yet"),
+        ({"source": None, "sourceRef": {"kind": "DataSource", "name": "a"}}, "The source DataSource default/a doesn't exist"),
+        ({"source": None, "sourceRef": {"kind": "Other", "name": "a"}}, "Unsupported sourceRef kind Other"),
         ({"storage": {}}, "PVC size is missing"),
     ],
 )
@@ -155,3 +157,70 @@ def test_a_kept_claim_is_taken_up_again() -> None:
     world.settle({garbage: {}, controller: {}})
     assert meta.uid(claim(world)) == before
     assert status(world)["phase"] == "Succeeded"
+
+
+def origin(world: World, size: str = "2Gi", namespace: str = "golden") -> None:
+    """A claim that may be copied."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    world.put(PERSISTENTVOLUMECLAIM, {"metadata": {"name": "image", "namespace": namespace}, "spec": spec},
+              {"phase": "Bound", "capacity": {"storage": size}})  # fmt: skip
+
+
+def test_a_copy_is_made_when_its_source_is_there() -> None:
+    world = world_of({"pvc": {"name": "image", "namespace": "golden"}}, storage={})
+    assert world.get(PERSISTENTVOLUMECLAIM, *KEY) is None
+    assert world.notes[-1].reason == "CloneWithoutSource"
+    origin(world)
+    world.settle({controller: {}})
+    made = claim(world)
+    notes = meta.annotations(made)
+    assert notes[_ANNOTATION + "import.source"] == "pvc"
+    assert notes["k8s.io/CloneRequest"] == notes[_ANNOTATION + "import.endpoint"] == "golden/image"
+    assert made["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    assert report(world)["phase"] == "CloneScheduled"
+    assert report(world, pod_phase="Running")["phase"] == "CloneInProgress"
+    world.delete(PERSISTENTVOLUMECLAIM, "golden", "image")
+    assert report(world, pod_phase="Succeeded")["phase"] == "Succeeded"
+    assert condition_of(world, "Running") == ("False", "Completed", "Clone Complete")
+    assert [note.reason for note in world.notes] == ["CloneWithoutSource", "CloneScheduled", "CloneInProgress", "CloneSucceeded"]
+    assert world.notes[-1].message == "Successfully cloned from golden/image into default/disk"
+
+
+def test_a_copy_is_not_smaller_than_its_source() -> None:
+    world = world_of()
+    origin(world, "3Gi")
+    world.put(DATAVOLUME, {"metadata": {"name": "small", "namespace": "default"},
+                           "spec": {"source": {"pvc": {"name": "image", "namespace": "golden"}}, "storage": _STORAGE}})  # fmt: skip
+    world.settle({controller: {}})
+    assert world.get(PERSISTENTVOLUMECLAIM, "default", "small") is None
+    assert "2Gi < 3Gi" in world.notes[-1].message
+
+
+@pytest.mark.parametrize("through", [1, 2, 3])
+def test_a_data_source_names_what_is_copied(through: int) -> None:
+    """Directly, or by another one; no further, as upstream."""
+    world = world_of(source=None, sourceRef={"kind": "DataSource", "name": "s1", "namespace": "golden"}, storage={})
+    origin(world)
+    for number in range(1, through + 1):
+        named = {"pvc": {"name": "image"}} if number == through else {"dataSource": {"name": f"s{number + 1}", "namespace": "golden"}}
+        world.put(DATASOURCE, {"metadata": {"name": f"s{number}", "namespace": "golden"}, "spec": {"source": named}})
+    world.settle({controller: {}, datasource: {}})
+    if through == 3:
+        assert world.get(PERSISTENTVOLUMECLAIM, *KEY) is None
+        return
+    assert meta.annotations(claim(world))["k8s.io/CloneRequest"] == "golden/image"
+    told = meta.get(world.get(DATASOURCE, "golden", "s1"), "status", default={})
+    assert conditions.is_true(told["conditions"], "Ready")
+    assert told["source"] == {"pvc": {"name": "image"}}
+
+
+def test_a_data_source_tells_what_it_lacks() -> None:
+    world = world_of()
+    for name, source in (("none", {}), ("gone", {"pvc": {"name": "x", "namespace": "y"}}), ("filling", {"pvc": {"name": "disk"}})):
+        world.put(DATASOURCE, {"metadata": {"name": name, "namespace": "default"}, "spec": {"source": source}})
+    world.settle({controller: {}, datasource: {}})
+    told = {name: conditions.find(meta.get(world.get(DATASOURCE, "default", name), "status", "conditions"), "Ready") or {}
+            for name in ("none", "gone", "filling")}  # fmt: skip
+    assert {name: (one["status"], one["message"]) for name, one in told.items()} == {
+        "none": ("False", "No source PVC set"), "gone": ("False", "PVC not found"),
+        "filling": ("False", "Import DataVolume phase Pending")}  # fmt: skip

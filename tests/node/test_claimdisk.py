@@ -10,8 +10,8 @@ import pytest
 
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
-from vmpod.drivers.disks import formats
-from vmpod.node import claimdisk
+from vmpod.drivers.disks import formats, overlay
+from vmpod.node import claimdisk, layers
 from vmpod.node.claimdisk import DISK, RAW
 
 pytestmark = pytest.mark.host
@@ -120,3 +120,30 @@ def test_giving_a_link_to_qemu_leaves_what_it_leads_to_alone(folder: Path, tmp_p
     (folder / RAW).symlink_to(target)
     claimdisk.give_to_qemu(folder / RAW)
     assert target.stat().st_uid == os.geteuid()
+
+
+async def test_a_disk_is_shared_with_its_copies(paths: Paths, folder: Path) -> None:
+    """While nothing was written, what is beneath it; then it becomes a layer, once."""
+    beneath = base(paths)
+    disk = (await claimdisk.make(paths, folder, SIZE, beneath)).path
+    assert overlay.is_untouched(disk)
+    assert await claimdisk.share(paths, folder, SIZE, "1") == beneath.stem
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 512", str(disk)], check=True, capture_output=True)
+    assert not overlay.is_untouched(disk)
+    assert await claimdisk.share(paths, folder, SIZE, "2") == layers.word("2")
+    assert await claimdisk.share(paths, folder, SIZE, "3") == layers.word("2")
+    copy = paths.volume("pvc-9")
+    copy.mkdir()
+    made = await claimdisk.make_on(paths, copy, 2 * SIZE, layers.word("2"))
+    assert [one.path.name for one in made.beneath] == [DISK, beneath.name]
+    assert claimdisk.find(paths, copy) == made
+    read = ["qemu-io", "-f", "qcow2", "-c", "read -P 7 0 512", str(made.path)]
+    assert "read 512/512" in subprocess.run(read, check=True, capture_output=True, text=True).stdout
+
+
+async def test_a_copy_of_a_blank_disk_is_blank(paths: Paths, folder: Path) -> None:
+    await claimdisk.make(paths, folder, SIZE)
+    assert await claimdisk.share(paths, folder, SIZE, "1") == ""
+    copy = paths.volume("pvc-9")
+    copy.mkdir()
+    assert (await claimdisk.make_on(paths, copy, SIZE, "")).beneath == ()

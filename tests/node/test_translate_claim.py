@@ -228,3 +228,35 @@ def test_what_arrived_goes_with_its_claim() -> None:
 def test_an_offer_says_why_the_last_upload_failed() -> None:
     notes = claims.as_offer(message="no disk", reason="Format")["metadata"]["annotations"]
     assert (notes[claims.POD_READY], notes[claims.POD_PHASE], notes[claims.RUNNING_MESSAGE]) == ("true", "Running", "no disk")
+
+
+def test_a_copy_waits_for_its_source_and_tells_why() -> None:
+    wanted = claim(volume="pvc-u1", marks={"import.source": "pvc", "import.endpoint": "golden/image"})
+    assert claims.copied(wanted) == ("golden", "image")
+    why = ("CloneSourceInUse", "pod golden/box using PersistentVolumeClaim image")
+    found = plan(seen(wanted, volume=volume(), obstacle=why))
+    (told,) = found.actions
+    assert isinstance(told, Patch)
+    assert (found.again_in, [note.reason for note in found.events]) == (2.0, ["CloneSourceInUse"])
+    wanted["metadata"]["annotations"] |= told.patch["metadata"]["annotations"]
+    assert plan(seen(wanted, volume=volume(), obstacle=why)) == claims.ClaimPlan(again_in=2.0)
+    assert [type(one) for one in plan(seen(wanted, volume=volume())).actions] == [StartImport]
+
+
+FILLED = claim(volume="pvc-u1", marks={"import.source": "none", "pod.phase": "Succeeded"})
+
+
+@pytest.mark.parametrize(
+    ("source", "bound", "users", "reason"),
+    [
+        (None, None, (), "CloneWithoutSource"),
+        (claim(volume="pvc-u1", deleting=True), volume(), (), "CloneWithoutSource"),
+        (claim(), None, (), "CloneSourceNotReady"),
+        (FILLED, {**volume(), "spec": {**volume()["spec"], "csi": {"driver": "other"}}}, (), "CloneSourceNotReady"),
+        (claim(volume="pvc-u1", marks={"import.source": "http"}), volume(), (), "CloneSourceNotReady"),
+        (FILLED, volume(), ("box",), "CloneSourceInUse"),
+        (FILLED, volume(), (), ""),
+    ],
+)
+def test_what_keeps_a_claim_from_being_copied(source: Object | None, bound: Object | None, users: tuple[str, ...], reason: str) -> None:
+    assert claims.copy_obstacle(("golden", "image"), source, bound, users)[0] == reason

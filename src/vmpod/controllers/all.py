@@ -11,6 +11,7 @@ from vmpod.base.clock import Clock
 from vmpod.client.cache import Cache
 from vmpod.client.client import Client
 from vmpod.controllers import (
+    datasource,
     datavolume,
     deployment,
     endpoints,
@@ -35,8 +36,8 @@ from vmpod.reconcile.events import Recorder
 from vmpod.reconcile.loop import Loop
 
 CONTROLLERS: tuple[ModuleType, ...] = (
-    datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, events, garbage, namespace, replicaset,
-    scheduler, served, service, virtualmachine, virtualmachineinstance,
+    datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, events, garbage, namespace,
+    replicaset, scheduler, served, service, virtualmachine, virtualmachineinstance,
     virtualmachineinstancereplicaset, virtualmachinepool,
     virtualmachinerestore, virtualmachinesnapshot,
 )

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from vmpod.client.cache import Cache
 from vmpod.controllers.children import adopt, is_controlled_by
-from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal, source
-from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal
+from vmpod.controllers.datavolumesource import Source, find_source, is_copy
+from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.reconcile.actions import Create, Note, Plan
-from vmpod.reconcile.loop import Key, own
+from vmpod.reconcile.loop import Key, Watch, key_of, own
 
 KIND = DATAVOLUME
-WATCHES = (own(DATAVOLUME), own(PERSISTENTVOLUMECLAIM))
+
+
+def _copies(origin: Object, cache: Cache) -> Iterable[Key]:
+    """The volumes that may wait for this object to be copied."""
+    return [key_of(one) for one in cache.list(DATAVOLUME) if is_copy(one) and not get(one, "status", "claimName")]
+
+
+WATCHES = (own(DATAVOLUME), Watch(PERSISTENTVOLUMECLAIM, lambda claim: (key_of(claim),), _copies),
+           Watch(DATASOURCE, found=_copies))  # fmt: skip
 _STORAGE = "cdi.kubevirt.io/storage."
 _PROGRESS = "vmpod.io/progress"
 _EVENTS = {
@@ -30,16 +40,24 @@ _UPLOAD_EVENTS = {
     "UploadReady": ("Normal", "UploadReady", "Upload into {} ready"),
     "Succeeded": ("Normal", "UploadSucceeded", "Successfully uploaded into {}"),
 }
-_MOVES = ("ImportInProgress", "UploadReady")
+_COPY_EVENTS = {
+    "CloneScheduled": ("Normal", "CloneScheduled", "Cloning from {1} into {0} scheduled"),
+    "CloneInProgress": ("Normal", "CloneInProgress", "Cloning from {1} into {0} in progress"),
+    "Succeeded": ("Normal", "CloneSucceeded", "Successfully cloned from {1} into {0}"),
+    "Failed": ("Warning", "CloneFailed", "Cloning from {1} into {0} failed"),
+}
+_PHASES = {"pvc": ("CloneScheduled", "CloneInProgress")}  # of sources, scheduled and under way
+_MOVES = ("ImportInProgress", "UploadReady", "CloneInProgress")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A DataVolume and the claim of its name, its own or not."""
+    """A DataVolume, the claim of its name, its own or not, and what fills it."""
 
     volume: Object
     claim: Object | None
     now: datetime
+    source: Source = field(default_factory=Source)
 
     @property
     def is_own(self) -> bool:
@@ -56,7 +74,9 @@ class Seen:
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     volume = cache.get(DATAVOLUME, *key)
-    return None if volume is None else Seen(volume, cache.get(PERSISTENTVOLUMECLAIM, *key), now)
+    if volume is None:
+        return None
+    return Seen(volume, cache.get(PERSISTENTVOLUMECLAIM, *key), now, find_source(volume, cache))
 
 
 def plan(seen: Seen) -> Plan:
@@ -66,7 +86,7 @@ def plan(seen: Seen) -> Plan:
     if _trouble(seen) is not None:
         return Plan(events=events)
     if seen.claim is None:
-        return Plan((Create(PERSISTENTVOLUMECLAIM, claim(seen.volume)),), None, events)
+        return Plan((Create(PERSISTENTVOLUMECLAIM, claim(seen.volume, seen.source)),), None, events)
     if seen.is_adoptable:
         return Plan((adopt(PERSISTENTVOLUMECLAIM, seen.claim, seen.volume),), None, events)
     return Plan(events=events)
@@ -78,7 +98,9 @@ def _trouble(seen: Seen) -> tuple[str, str] | None:
         if is_deleting(seen.claim):
             return None
         return "ErrResourceExists", f'Resource "{name(seen.claim)}" already exists and is not managed by DataVolume'
-    return refusal(seen.volume)
+    if seen.is_own:  # made when its source was there; a claim that is filled needs it no more
+        return None
+    return refusal(seen.volume, seen.source)
 
 
 def _note(seen: Seen, type: str, reason: str, message: str) -> Note:
@@ -92,13 +114,23 @@ def _news(seen: Seen) -> tuple[Note, ...]:
     if trouble is not None:
         known = conditions.find(get(seen.volume, "status", "conditions"), "Running") or {}
         return () if known.get("message") == trouble[1] else (_note(seen, "Warning", *trouble),)
-    told = _UPLOAD_EVENTS if _is_upload(seen) else _EVENTS
+    told = _UPLOAD_EVENTS if _is_upload(seen) else _COPY_EVENTS if _origin(seen) else _EVENTS
     if before == after or after not in told:
         return ()
     type, reason, text = told[after]
     detail = _detail(seen)
-    message = text.format(name(seen.volume)) + (f": {detail}" if after == "Failed" and detail else "")
+    message = text.format(_target(seen), _origin(seen)) + (f": {detail}" if after == "Failed" and detail else "")
     return (_note(seen, type, reason, message),)
+
+
+def _target(seen: Seen) -> str:
+    """The volume in a message: that of a copy with its namespace, as its source is."""
+    return f"{namespace(seen.volume)}/{name(seen.volume)}" if _origin(seen) else name(seen.volume)
+
+
+def _origin(seen: Seen) -> str:
+    """What is copied, as the claim says; empty of what is not a copy."""
+    return _mark(seen, "import.endpoint") if _mark(seen, "import.source") in _PHASES else ""
 
 
 def _phase_before(seen: Seen) -> str:
@@ -114,7 +146,7 @@ def _detail(seen: Seen) -> str:
 
 
 def _is_upload(seen: Seen) -> bool:
-    return source(seen.volume)[0] == "upload"
+    return seen.source.kind == "upload"
 
 
 def phase(seen: Seen) -> str:
@@ -130,9 +162,10 @@ def phase(seen: Seen) -> str:
         return ready if is_bound else "Pending"
     if worker == "Failed":
         return "Failed"
+    scheduled, moving = _PHASES.get(_mark(seen, "import.source"), ("ImportScheduled", "ImportInProgress"))
     if worker == "Running":
-        return "ImportInProgress"
-    return "ImportScheduled" if worker or is_bound else "Pending"
+        return moving
+    return scheduled if worker or is_bound else "Pending"
 
 
 def status(seen: Seen, plan: Plan) -> Object | None:
@@ -180,7 +213,8 @@ def _running(seen: Seen, now: str) -> tuple[str, str, str]:
     if trouble is not None:
         return "False", *trouble
     if now == "Succeeded":
-        return "False", "Completed", "Upload Complete" if _is_upload(seen) else "Import Complete"
+        done = "Upload" if _is_upload(seen) else "Clone" if _origin(seen) else "Import"
+        return "False", "Completed", f"{done} Complete"
     if now == "Failed":
         return "False", "Error", _detail(seen) or "the import failed"
     if now in _MOVES:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from copy import deepcopy
 
 from vmpod.controllers.children import child_metadata
+from vmpod.controllers.datavolumesource import Source, too_small
 from vmpod.model.meta import Object, get, name, namespace
 
 OWNED_BY = "cdi.kubevirt.io/ownedByDataVolume"
 _IMPORT = "cdi.kubevirt.io/storage.import."
 _STORAGE = "cdi.kubevirt.io/storage."
-_SUPPORTED = ("blank", "http", "registry", "upload")
+_SUPPORTED = ("blank", "http", "pvc", "registry", "upload")
 UPLOAD_TARGET = "cdi.kubevirt.io/storage.upload.target"
 _CLAIM_FIELDS = ("accessModes", "resources", "storageClassName", "volumeMode", "volumeName", "selector",
                  "dataSource", "dataSourceRef")
@@ -20,22 +21,15 @@ _SOURCE_FIELDS = {
     "registry": ("pullMethod", "secretRef", "url"),
     "blank": (),
     "upload": (),
+    "pvc": ("name", "namespace"),
 }
 
 
-def source(volume: Object) -> tuple[str, Object]:
-    """Name and content of the one source that is set; ("", {}) when there is none."""
-    found = get(volume, "spec", "source", default={})
-    return next(((key, value or {}) for key, value in found.items() if value is not None), ("", {}))
-
-
-def refusal(volume: Object) -> tuple[str, str] | None:
+def refusal(volume: Object, source: Source) -> tuple[str, str] | None:
     """Reason and message when the volume asks for what this release does not do."""
-    if get(volume, "spec", "sourceRef"):
-        return "NotSupported", "spec.sourceRef is not supported yet: name the source in spec.source"
-    kind, content = source(volume)
+    kind, content = source.kind, source.content
     if not kind:
-        return "ErrClaimNotValid", "spec.source names no source"
+        return source.lacking or ("ErrClaimNotValid", "spec.source names no source")
     if kind not in _SUPPORTED:
         return "NotSupported", f"spec.source.{kind} is not supported yet: use one of {', '.join(_SUPPORTED)}"
     extra = sorted(key for key, value in content.items() if value and key not in _SOURCE_FIELDS[kind])
@@ -43,7 +37,11 @@ def refusal(volume: Object) -> tuple[str, str] | None:
         return "NotSupported", f"spec.source.{kind}.{extra[0]} is not supported yet"
     if kind == "registry" and not str(content.get("url") or "").startswith("docker://"):
         return "NotSupported", "spec.source.registry.url: only docker:// is supported yet"
-    if not _size(volume):
+    if source.lacking:
+        return source.lacking
+    if why := too_small(volume, _size(volume), source):
+        return "ErrIncompatiblePVC", why
+    if not (_size(volume) or source.size):
         return "ErrClaimNotValid", "PVC size is missing: set spec.storage.resources.requests.storage"
     return None
 
@@ -56,34 +54,41 @@ def _size(volume: Object) -> object:
     return get(_wish(volume), "resources", "requests", "storage")
 
 
-def claim(volume: Object) -> Object:
+def claim(volume: Object, source: Source) -> Object:
     """The PersistentVolumeClaim to create; the volume's labels and annotations go along."""
     meta = child_metadata(volume, name(volume), volume)
     meta.pop("finalizers", None)
     kept = {key: text for key, text in meta.get("annotations", {}).items() if key not in _IGNORED_ANNOTATIONS}
-    meta["annotations"] = kept | _request(volume)
+    meta["annotations"] = kept | _request(volume, source)
     meta["labels"] = meta.get("labels", {}) | {
         "app": "containerized-data-importer", "app.kubernetes.io/managed-by": "cdi-controller",
         "app.kubernetes.io/component": "storage",
     }
     spec = {key: deepcopy(value) for key, value in _wish(volume).items() if key in _CLAIM_FIELDS and value}
     spec.setdefault("accessModes", ["ReadWriteOnce"])
+    if source.size and not _size(volume):  # as large as what is copied
+        spec["resources"] = {**spec.get("resources", {}), "requests": {"storage": source.size}}
+    if source.kind == "pvc" and "volumeMode" not in spec:
+        spec["volumeMode"] = get(source.origin, "spec", "volumeMode", default="Filesystem")
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
 
 
-def _request(volume: Object) -> dict[str, str]:
+def _request(volume: Object, source: Source) -> dict[str, str]:
     """The annotations by which CDI's own parts tell each other what to fill a claim with."""
-    kind, content = source(volume)
+    kind, content, copied = source.kind, source.content, "/".join(source.copied or ())
     asked = {
         OWNED_BY: f"{namespace(volume)}/{name(volume)}",
         _STORAGE + "contentType": str(get(volume, "spec", "contentType", default="kubevirt")),
         _STORAGE + "preallocation.requested": str(bool(get(volume, "spec", "preallocation"))).lower(),
         _IMPORT + "source": {"blank": "none", "upload": ""}.get(kind, kind),
-        _IMPORT + "endpoint": content.get("url"),
+        _IMPORT + "endpoint": copied or content.get("url"),
         _IMPORT + "secretName": content.get("secretRef"),
         _IMPORT + "certConfigMap": content.get("certConfigMap"),
         _IMPORT + "registryImportMethod": content.get("pullMethod"),
         _IMPORT + "checksum": content.get("checksum"),
+        "k8s.io/CloneRequest": copied if kind == "pvc" else "",
     }
     marks = {key: str(text) for key, text in asked.items() if text}
+    if kind == "pvc" and get(source.origin, "metadata", "annotations", _STORAGE + "contentType") == "archive":
+        marks[_STORAGE + "contentType"] = "archive"
     return marks | {UPLOAD_TARGET: ""} if kind == "upload" else marks

@@ -6,6 +6,7 @@ from vmpod.kinds.cdi import CDI
 from vmpod.kinds.cdiconfig import CDICONFIG
 from vmpod.kinds.configmap import CONFIGMAP
 from vmpod.kinds.controllerrevision import CONTROLLERREVISION
+from vmpod.kinds.datasource import DATASOURCE
 from vmpod.kinds.datavolume import DATAVOLUME
 from vmpod.kinds.deployment import DEPLOYMENT
 from vmpod.kinds.endpoints import ENDPOINTS
@@ -70,6 +71,7 @@ KINDS: tuple[Kind, ...] = (
     VIRTUALMACHINESNAPSHOTCONTENT,
     VIRTUALMACHINERESTORE,
     DATAVOLUME,
+    DATASOURCE,
     KUBEVIRT,
     CDI,
     CDICONFIG,
@@ -101,6 +103,7 @@ __all__ = [
     "CDICONFIG",
     "CONFIGMAP",
     "CONTROLLERREVISION",
+    "DATASOURCE",
     "DATAVOLUME",
     "DEPLOYMENT",
     "ENDPOINTS",

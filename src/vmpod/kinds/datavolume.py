@@ -28,8 +28,9 @@ _SPEC: Tree = {
         "http": {**_FROM, "checksum": ACTED, "extraHeaders": BLOCKS, "secretExtraHeaders": BLOCKS},
         "blank": ACTED,
         "upload": ACTED,
+        "pvc": ACTED,
     },
-    "sourceRef": BLOCKS,
+    "sourceRef": ACTED,
 }
 
 

@@ -15,6 +15,7 @@ from vmpod.model.meta import Object
 from vmpod.model.status import FieldError, refused
 from vmpod.model.table import AGE, NAME
 
+_IMPORT = "cdi.kubevirt.io/storage.import"
 IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
@@ -29,8 +30,18 @@ def default(obj: Object) -> Object:
 
 
 def begin(obj: Object) -> Object:
-    """A new one waits for its volume."""
+    """A new one waits for its volume; that it is to be a copy is said as a DataVolume says it."""
     obj["status"] = {"phase": "Pending"}
+    spec = section(obj, "spec")
+    named = mapping(spec.get("dataSourceRef") or spec.get("dataSource"))
+    if named:
+        spec.setdefault("dataSourceRef", dict(named))
+        spec.setdefault("dataSource", {key: value for key, value in named.items() if key != "namespace"})
+    if named.get("kind") == "PersistentVolumeClaim" and not named.get("apiGroup"):
+        notes = section(obj, "metadata", "annotations")
+        where = f"{named['namespace']}/" if named.get("namespace") else ""
+        fill(notes, f"{_IMPORT}.source", "pvc")
+        fill(notes, f"{_IMPORT}.endpoint", f"{where}{named.get('name')}")
     return obj
 
 

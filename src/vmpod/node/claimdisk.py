@@ -68,12 +68,32 @@ async def make(paths: Paths, folder: Path, size_bytes: int, base: Path | None = 
 
 async def make_on_layer(paths: Paths, folder: Path, size_bytes: int, id: str) -> ClaimDisk:
     """The disk of a volume as a layer holds it. Raises Problem."""
-    beneath = layers.chain(paths, layers.word(id))
-    layers.write(paths.volume_base(folder.name), layers.word(id))
+    return await make_on(paths, folder, size_bytes, layers.word(id))
+
+
+async def make_on(paths: Paths, folder: Path, size_bytes: int, below: str) -> ClaimDisk:
+    """The disk of a volume on what a record names, blank on nothing. Raises Problem."""
+    if not below:
+        return await make(paths, folder, size_bytes)
+    beneath = layers.chain(paths, below)
+    layers.write(paths.volume_base(folder.name), below)
     disk = folder / DISK
     await overlay.make_overlay(disk, beneath[0].path, size_bytes=size_bytes, format=beneath[0].format,
                                workshop=paths.staging)  # fmt: skip
     return ClaimDisk(disk, "qcow2", beneath)
+
+
+async def share(paths: Paths, folder: Path, size_bytes: int, id: str) -> str:
+    """What a copy of a volume's qcow2 disk is to lie on, as records name it. Raises Problem.
+
+    While nothing was written that is what the disk lies on itself; else the disk becomes the layer `id`.
+    """
+    below, head = _record(paths, folder)
+    if overlay.is_untouched(folder / (head or DISK)):
+        return below
+    await freeze(paths, folder, size_bytes, id)
+    forget_old(paths, folder)
+    return layers.word(id)
 
 
 async def freeze(paths: Paths, folder: Path, size_bytes: int, id: str) -> ClaimDisk:
@@ -117,6 +137,11 @@ def erase(paths: Paths, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     paths.volume_base(folder.name).unlink(missing_ok=True)
+
+
+async def virtual_bytes(disk: ClaimDisk) -> int:
+    """The size that a guest sees. Raises Problem."""
+    return formats.size_of(disk.path) if disk.format == "raw" else await overlay.virtual_bytes(disk.path)
 
 
 def give_to_qemu(path: Path) -> None:

@@ -36,6 +36,7 @@ from vmpod.node.translate.claim import (
     TakeUpload,
 )
 from vmpod.node.uploads import Upload
+from vmpod.node.volumes import Volumes
 from vmpod.reconcile import apply as shell
 from vmpod.reconcile.actions import Create, Note, Patch
 from vmpod.reconcile.events import Recorder
@@ -51,15 +52,16 @@ class Claims:
     """Binds claims, fills them, and removes volumes whose claim is gone."""
 
     def __init__(
-        self, client: Client, cache: Cache, paths: Paths, disks: ContainerDisks, recorder: Recorder, node: str
-    ) -> None:
+        self, client: Client, cache: Cache, paths: Paths, disks: ContainerDisks, volumes: Volumes, recorder: Recorder,
+        node: str,
+    ) -> None:  # fmt: skip
         self._client = client
         self._cache = cache
         self._paths = paths
         self._disks = disks
         self._recorder = recorder
         self._node = node
-        self._filler = Filler(cache, paths, disks, recorder)
+        self._filler = Filler(cache, paths, disks, volumes, recorder)
         self._tasks = Tasks()
         self._importing: dict[str, asyncio.Task[None]] = {}
         watches = (
@@ -100,12 +102,9 @@ class Claims:
         if claim is None:
             return None
         named = get(claim, "spec", "volumeName") or claims.volume_name(claim)
-        users = tuple(name(pod) for pod in cache.list(POD, key[0])
-                      if key in _claims_of(pod) and get(pod, "status", "phase") not in _ENDED)  # fmt: skip
-        users += tuple(name(vmi) for vmi in cache.list(VIRTUALMACHINEINSTANCE, key[0])
-                       if key in plugged_claims_of(vmi))  # fmt: skip
-        return Seen(claim, cache.get(PERSISTENTVOLUME, "", named), tuple(cache.list(STORAGECLASS)), users,
-                    uid(claim) in self._importing, self._node, self._arrived(claim) is not None)  # fmt: skip
+        return Seen(claim, cache.get(PERSISTENTVOLUME, "", named), tuple(cache.list(STORAGECLASS)), _users(key, cache),
+                    uid(claim) in self._importing, self._node, self._arrived(claim) is not None,
+                    _obstacle(claim, cache))  # fmt: skip
 
     def _arrived(self, claim: Object) -> Path | None:
         """The upload into a claim that is here as a whole."""
@@ -315,6 +314,24 @@ def plugged_claims_of(vmi: Object) -> list[Key]:
     held = [get(row, "persistentVolumeClaimInfo", "claimName") for row in rows if "hotplugVolume" in row]
     wanted = [source_name(one) for one in hotpluggable(vmi.get("spec") or {}).values()]
     return [(namespace(vmi), str(one)) for one in {*held, *wanted} if one]
+
+
+def _users(key: Key, cache: Cache) -> tuple[str, ...]:
+    """The pods that have not ended and mount a claim, and the machines that have it plugged in."""
+    pods = tuple(name(pod) for pod in cache.list(POD, key[0])
+                 if key in _claims_of(pod) and get(pod, "status", "phase") not in _ENDED)  # fmt: skip
+    return pods + tuple(name(vmi) for vmi in cache.list(VIRTUALMACHINEINSTANCE, key[0])
+                        if key in plugged_claims_of(vmi))  # fmt: skip
+
+
+def _obstacle(claim: Object, cache: Cache) -> claims.Obstacle:
+    """Why the claim that this one is to be a copy of cannot be copied now."""
+    key = claims.copied(claim)
+    if key is None:
+        return "", ""
+    source = cache.get(PERSISTENTVOLUMECLAIM, *key)
+    volume = cache.get(PERSISTENTVOLUME, "", get(source, "spec", "volumeName") or "")
+    return claims.copy_obstacle(key, source, volume, _users(key, cache))
 
 
 def _claims_of(pod: Object) -> list[Key]:

@@ -11,15 +11,18 @@ from vmpod.client.cache import Cache
 from vmpod.drivers.disks import formats, overlay
 from vmpod.drivers.disks.fetch import Access
 from vmpod.drivers.disks.importer import Job
-from vmpod.kinds import CONFIGMAP, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
+from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
 from vmpod.kinds.kind import Kind
-from vmpod.model import meta, quantity
+from vmpod.model import meta
 from vmpod.model.meta import Object, name, namespace
 from vmpod.node import claimdisk, imports, layers
 from vmpod.node.containerdisks import ContainerDisks
+from vmpod.node.copies import Copies
 from vmpod.node.imports import Progress
 from vmpod.node.translate import claim as claims
 from vmpod.node.translate import snapshot
+from vmpod.node.translate.claim import room_of
+from vmpod.node.volumes import Volumes
 from vmpod.reconcile.actions import Note
 from vmpod.reconcile.events import Recorder
 
@@ -27,7 +30,10 @@ from vmpod.reconcile.events import Recorder
 class Filler:
     """Fills the volumes of claims, each by what its annotations say."""
 
-    def __init__(self, cache: Cache, paths: Paths, disks: ContainerDisks, recorder: Recorder) -> None:
+    def __init__(
+        self, cache: Cache, paths: Paths, disks: ContainerDisks, volumes: Volumes, recorder: Recorder
+    ) -> None:
+        self._copies = Copies(paths, volumes)
         self._cache = cache
         self._paths = paths
         self._disks = disks
@@ -41,6 +47,8 @@ class Filler:
         match source:
             case "none":
                 await claimdisk.make(self._paths, folder, claims.size_bytes(claim))
+            case "pvc":
+                await self._copies.copy(self._source(claim), claim, folder, progress)
             case "snapshot":
                 await self._fill_from_snapshot(claim, folder)
             case "registry":
@@ -74,7 +82,7 @@ class Filler:
 
     async def lay(self, claim: Object, folder: Path, base: Path) -> None:
         """Lay the claim's disk on a base."""
-        room = _room(claim, await overlay.virtual_bytes(base))
+        room = room_of(claim, await overlay.virtual_bytes(base))
         await claimdisk.make(self._paths, folder, room, base)
 
     async def _fill_from_snapshot(self, claim: Object, folder: Path) -> None:
@@ -84,7 +92,15 @@ class Filler:
         beneath = layers.chain(self._paths, layers.word(layer))[0]
         is_raw = beneath.format == "raw"
         virtual = formats.size_of(beneath.path) if is_raw else await overlay.virtual_bytes(beneath.path)
-        await claimdisk.make_on_layer(self._paths, folder, _room(claim, virtual), layer)
+        await claimdisk.make_on_layer(self._paths, folder, room_of(claim, virtual), layer)
+
+    def _source(self, claim: Object) -> Object:
+        """The claim that is copied. Raises Problem."""
+        key = claims.copied(claim) or ("", "")
+        found = self._cache.get(PERSISTENTVOLUMECLAIM, *key)
+        if found is None:
+            raise Problem(f"fill the claim {name(claim)}", f"the source pvc {'/'.join(key)} is gone", reason="NotFound")
+        return found
 
     async def _pulled(self, claim: Object) -> Path:
         said = meta.annotations(claim)
@@ -117,13 +133,3 @@ def is_filled(paths: Paths, folder: Path, claim: Object) -> bool:
     if claims.is_archive(claim):
         return folder.is_dir() and any(folder.iterdir())
     return claimdisk.find(paths, folder) is not None
-
-
-def _room(claim: Object, virtual: int) -> int:
-    """The size of the claim's disk. Raises Problem when the image does not fit in."""
-    room = claims.size_bytes(claim)
-    if room and virtual > room:
-        why = f"its virtual size {virtual} is larger than the claim's {room} bytes"
-        fix = f"set resources.requests.storage to {quantity.format_bytes(virtual)} or more"
-        raise Problem(f"import into the claim {name(claim)}", why, fix, "TooSmall")
-    return room

@@ -123,6 +123,8 @@ class Volumes:
             return f'persistentvolumeclaim "{wanted}" is not bound'
         if pending := claims.is_import_pending(claim):
             return pending
+        if name(volume) in self.freezing:
+            return f"the content of the claim {wanted} is being copied"
         if claims.is_ours(volume):
             return self._paths.volume(name(volume))
         path = get(volume, "spec", "hostPath", "path") or get(volume, "spec", "local", "path")
@@ -254,9 +256,6 @@ class Volumes:
         folder = self._bound(claim, pod)
         if isinstance(folder, str):
             return PreparedVolume(self._paths.volumes, pending=folder)
-        if folder.name in self.freezing:
-            why = f"a snapshot of the disk on the claim {claim} is being taken"
-            return PreparedVolume(self._paths.volumes, pending=why)
         if user := self._other_user(claim, pod):
             why = f"the disk on the claim {claim} is in use by the machine {user}"
             return PreparedVolume(self._paths.volumes, pending=why)

@@ -12,6 +12,7 @@ from vmpod.base.errors import Problem
 from vmpod.drivers.disks import formats
 
 _GROUP_AND_OWNER = 0o660
+_MOST_ENTRIES = 1 << 20  # of the first table: half a petabyte with QEMU's clusters
 
 
 async def make_overlay(
@@ -42,6 +43,17 @@ async def virtual_bytes(path: Path) -> int:
     if not head.startswith(b"QFI\xfb"):
         raise Problem(f"use the disk {path}", "it is not a qcow2 image any more", f"qemu-img check {path}", "Damaged")
     return int.from_bytes(head[24:32], "big")
+
+
+def is_untouched(path: Path) -> bool:
+    """Whether nothing was ever written to a qcow2 image of ours: its first table (of cluster tables) is empty."""
+    with formats.open_plain(path) as file:
+        head = file.read(48)
+        entries, offset = int.from_bytes(head[36:40], "big"), int.from_bytes(head[40:48], "big")
+        if not head.startswith(b"QFI\xfb") or entries > _MOST_ENTRIES:
+            return False
+        file.seek(min(offset, 1 << 40))
+        return file.read(entries * 8) == bytes(entries * 8)
 
 
 async def _create(path: Path, argv: list[str], size_bytes: int, uid: int, workshop: Path | None) -> None:

@@ -4,9 +4,11 @@ Binding follows Kubernetes (docs/concepts/storage/persistent-volumes); the impor
 DataVolume controller and importer exchange on the claim.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vmpod.base.errors import Problem
 from vmpod.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
 from vmpod.model import quantity
 from vmpod.model.meta import Object, annotations, get, is_deleting, name, namespace, uid
@@ -23,7 +25,9 @@ RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.mes
 RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
 PROGRESS, MEMBER = "vmpod.io/progress", "vmpod.io/import.member"
 UPLOAD, POD_READY = f"{CDI}.upload.target", f"{CDI}.pod.ready"
+_LOOK_S = 2.0
 _RETRY_S = (5, 10, 20, 40, 80, 160, 300)
+Obstacle = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Seen:
     importing: bool  # an import of it runs in this engine
     node: str
     arrived: bool = False  # an upload into it is here as a whole, and waits to become its content
+    obstacle: Obstacle = ("", "")  # why the claim that it is to be a copy of cannot be copied now
 
 
 @dataclass(frozen=True)
@@ -236,8 +241,19 @@ def _import(seen: Seen) -> ClaimPlan:
         return ClaimPlan()
     if said.get(POD_PHASE) in ("Succeeded", "Failed"):
         return ClaimPlan()
+    if any(seen.obstacle):
+        return _wait(seen.claim, *seen.obstacle)
     restarts = int(said.get(RESTARTS) or 0)
     return ClaimPlan((StartImport(seen.claim, get(seen.claim, "spec", "volumeName"), restarts),))
+
+
+def _wait(claim: Object, reason: str, message: str) -> ClaimPlan:
+    """Tell what is waited for, and look again."""
+    if annotations(claim).get(RUNNING_MESSAGE) == message:
+        return ClaimPlan(again_in=_LOOK_S)
+    patch = as_progress("Pending", message=message, reason=reason)
+    told = Patch(PERSISTENTVOLUMECLAIM, namespace(claim), name(claim), patch)
+    return ClaimPlan((told,), _LOOK_S, (Note("Warning", reason, message, claim),))
 
 
 def _offer(seen: Seen) -> ClaimPlan:
@@ -263,6 +279,42 @@ def size_bytes(claim: Object) -> int:
     """How large the claim wants its volume, in bytes."""
     wanted = get(claim, "spec", "resources", "requests", "storage")
     return quantity.to_bytes(wanted) if wanted else 0
+
+
+def room_of(claim: Object, virtual: int) -> int:
+    """The size of the claim's disk. Raises Problem when an image of `virtual` bytes does not fit in."""
+    room = size_bytes(claim)
+    if room and virtual > room:
+        why = f"its virtual size {virtual} is larger than the claim's {room} bytes"
+        fix = f"set resources.requests.storage to {quantity.format_bytes(virtual)} or more"
+        raise Problem(f"import into the claim {name(claim)}", why, fix, "TooSmall")
+    return room
+
+
+def copied(claim: Object) -> tuple[str, str] | None:
+    """Namespace and name of the claim that this one is to be a copy of."""
+    said = annotations(claim)
+    if said.get(SOURCE) != "pvc":
+        return None
+    where, _, wanted = said.get(ENDPOINT, "").rpartition("/")
+    return where or namespace(claim), wanted
+
+
+def copy_obstacle(key: tuple[str, str], source: Object | None, volume: Object | None, users: Sequence[str]) -> Obstacle:
+    """Why a claim cannot be copied now, in CDI's words: reason and message, empty when it can."""
+    whole = "/".join(key)
+    if source is None or is_deleting(source):
+        return "CloneWithoutSource", f"The source pvc {whole} doesn't exist"
+    if volume is None or not is_bound_to(volume, source):
+        return "CloneSourceNotReady", f"The source pvc {whole} is not bound"
+    if not is_ours(volume):
+        told = f"The source pvc {whole} is on {name(volume)}, which is no volume of {PROVISIONER}"
+        return "CloneSourceNotReady", told
+    if pending := is_import_pending(source):
+        return "CloneSourceNotReady", pending
+    if users:
+        return "CloneSourceInUse", f"pod {key[0]}/{users[0]} using PersistentVolumeClaim {key[1]}"
+    return "", ""
 
 
 def is_import_pending(claim: Object) -> str:
