@@ -74,7 +74,6 @@ def test_a_pools_selector_stays() -> None:
 def test_what_is_not_acted_on_is_named() -> None:
     asked = pool(autohealing={"startUpFailureThreshold": 3}, scaleInStrategy={"opportunistic": {"statePreservation": "Online"}})
     assert VIRTUALMACHINEPOOL.warnings(asked) == [
-        "spec.autohealing: not supported yet, ignored",
         "spec.scaleInStrategy.opportunistic.statePreservation: not supported yet, ignored"]
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import count, islice
 
 from vmpod.client.cache import Cache
+from vmpod.controllers import poolhealing
 from vmpod.controllers.children import delete, is_controlled_by, metadata_patch
 from vmpod.controllers.poolmachines import REVISION, kept_template, machine, new_revision, renewed, selected
 from vmpod.kinds import (
@@ -79,6 +80,25 @@ def plan(seen: Seen) -> Plan:
         return _scale_out(seen, min(missing, _BURST))
     if missing < 0:
         return _scale_in(seen, -missing)
+    healing = _heal(seen)
+    if healing.actions:
+        return healing
+    step = _follow_template(seen)
+    waits = [one for one in (step.again_in, healing.again_in) if one is not None]
+    return Plan(step.actions, min(waits, default=None), step.events)
+
+
+def _heal(seen: Seen) -> Plan:
+    """Delete the machines that do not start; their numbers are made anew."""
+    left = {uid(vm): one for vm in seen.alive if (one := poolhealing.left_s(seen.pool, vm, seen.now)) is not None}
+    broken = [vm for vm in seen.alive if left.get(uid(vm)) == 0.0][:_BURST]
+    told = (f"Deleted failing VM {namespace(vm)}/{name(vm)} with uid {uid(vm)} from pool" for vm in broken)
+    notes = tuple(Note("Normal", "SuccessfulDelete", text, seen.pool) for text in told)
+    return Plan(tuple(delete(VIRTUALMACHINE, vm) for vm in broken), min(left.values(), default=None), notes)
+
+
+def _follow_template(seen: Seen) -> Plan:
+    pool = seen.pool
     if get(pool, "spec", "updateStrategy", "unmanaged") is not None:
         return Plan(_prune(seen))
     outdated = _outdated(seen)

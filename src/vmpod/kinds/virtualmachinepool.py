@@ -12,7 +12,7 @@ from vmpod.kinds.parts.reading import dig, mapping, set_keys
 from vmpod.kinds.parts.replicas import COLUMNS, default_replicas, selector_errors
 from vmpod.kinds.parts.support import ACTED, Tree, unsupported
 from vmpod.kinds.virtualmachine import VIRTUALMACHINE
-from vmpod.model import selectors
+from vmpod.model import duration, selectors
 from vmpod.model.meta import Object
 from vmpod.model.status import ApiError, FieldError, required, wrong
 
@@ -21,6 +21,7 @@ _SELECTION: Tree = {"sortPolicy": ACTED, "selectors": {"labelSelector": ACTED, "
 _SPEC: Tree = {
     "replicas": ACTED, "selector": ACTED, "paused": ACTED, "virtualMachineTemplate": ACTED, "maxUnavailable": ACTED,
     "nameGeneration": {"appendIndexToConfigMapRefs": ACTED, "appendIndexToSecretRefs": ACTED},
+    "autohealing": {"startUpFailureThreshold": ACTED, "minFailingToStartDuration": ACTED},
     "updateStrategy": {"unmanaged": ACTED, "opportunistic": ACTED, "proactive": {"selectionPolicy": _SELECTION}},
     "scaleInStrategy": {
         "unmanaged": ACTED, "opportunistic": {"statePreservation": frozenset({"Disabled"})},
@@ -71,11 +72,23 @@ def _strategy_errors(spec: Object) -> Iterator[FieldError]:
                 selectors.from_object(selector)
             except (ApiError, TypeError, ValueError) as error:
                 yield wrong(f"{path}.proactive.selectionPolicy.selectors.{key}", chosen.get(key), str(error))
+    yield from _healing_errors(spec)
     limit = spec.get("maxUnavailable")
     if isinstance(limit, str) and not (limit.endswith("%") and limit[:-1].isdecimal()):
         yield wrong("spec.maxUnavailable", limit, "must be a whole number or a percentage")
     elif not isinstance(limit, str):
         yield from checks.not_negative(spec, ("maxUnavailable",), "spec")
+
+
+def _healing_errors(spec: Object) -> Iterator[FieldError]:
+    path, healing = "spec.autohealing", dig(spec, "autohealing")
+    yield from checks.not_negative(healing, ("startUpFailureThreshold",), path)
+    said = healing.get("minFailingToStartDuration")
+    try:
+        if said is not None and duration.seconds(str(said)) < 0:
+            yield wrong(f"{path}.minFailingToStartDuration", said, "must not be negative")
+    except ValueError as error:
+        yield wrong(f"{path}.minFailingToStartDuration", said, str(error))
 
 
 def _warnings(obj: Object) -> list[str]:
