@@ -388,6 +388,15 @@ def test_an_appliance_comes_with_all_its_disks_and_boots(home: Home, work: Path)
     assert not list((home.path / "disks" / "staging").iterdir())
 
 
+def test_a_trial_start_leaves_a_picture_and_no_machine(home: Home, work: Path) -> None:
+    guest.write_disk(work / "small.raw")
+    done = home.run("import", "small.raw", "--memory", "48Mi", "--check-boot", "--boot-timeout", "20", code=1, cwd=work)
+    assert "boot check: something speaks on the serial console" in done.stdout
+    assert (work / "small-boot.png").read_bytes().startswith(b"\x89PNG")
+    found = subprocess.run([home.kubectl, "get", "vm,vmi,pod"], env=home.env, capture_output=True, text=True, check=True)
+    assert "No resources found" in found.stderr
+
+
 # kubeconfig, version, doctor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +38,12 @@ _GOING_S = 30.0
 @click.option("--output-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(), show_default=True,
               help="Where NAME.yaml is written.")  # fmt: skip
 @click.option("--up", "--apply", "bring_up", is_flag=True, help="Also start the machine and wait until it is ready.")
+@click.option("--check-boot", is_flag=True, help="Start it once on a throw-away layer and say how far it comes.")
+@click.option("--boot-timeout", type=float, default=300.0, show_default=True, help="Seconds for --check-boot.")
 @click.option("--timeout", type=float, default=3600.0, show_default=True, help="Seconds to wait.")
 def command(image: str, name: str, space: str, memory: str, cpus: int, size: str, ports: tuple[int, ...],
-            output_dir: Path, bring_up: bool, timeout: float) -> None:  # fmt: skip
+            output_dir: Path, bring_up: bool, check_boot: bool, boot_timeout: float, timeout: float,
+            ) -> None:  # fmt: skip
     """Make a copy-on-write base of a disk image (qcow2, vmdk, vdi, vhdx, vhd, raw, ISO; also gzip, xz, zstd or bzip2
     of one; an .ova or a .box with its disks) and a claim upon it, and write a VirtualMachine and a Service to edit,
     chosen by what is on the image (`vmpod inspect` shows it), with the reasons. The image is only read."""
@@ -52,6 +56,8 @@ def command(image: str, name: str, space: str, memory: str, cpus: int, size: str
     _write(target, bringing.text(wish))
     click.echo(f"{target} written: edit it, then")
     click.echo(f"  vmpod up {target}")
+    if check_boot:
+        _check_boot(client, wish, target.with_name(f"{wish.name}-boot.png"), boot_timeout)
     if bring_up:
         _up(client, target, wish, timeout)
 
@@ -86,6 +92,16 @@ def _drives(file: Path, name: str, size: str, said: Appliance) -> Iterator[Drive
             why = f"its description does not say how large {disk.path} is"
             raise Problem(f"import {file}", why, "take the disks out of the archive and import each", "Size")
         yield Drive(f"{name}-disk{number}", disk.path, bringing.size_of(disk.capacity_bytes))
+
+
+def _check_boot(client: SimpleClient, wish: Wish, picture: Path, timeout_s: float) -> None:
+    """Say how far a throw-away machine came; exit with 1 when its system was not seen to be up."""
+    from vmpod.cli import checkboot
+
+    found = checkboot.check(client, wish, picture, timeout_s)
+    checkboot.say(found, picture)
+    if not found.is_up:
+        sys.exit(1)
 
 
 def _check_free(target: Path) -> None:
