@@ -58,10 +58,12 @@ class Server(http.server.SimpleHTTPRequestHandler):
         elif self.path == "/cut":
             self._promise(1 << 20)
             self.wfile.write(bytes(1000))
+        elif self.path == "/headed" and (self.headers.get("X-One"), self.headers.get("X-Key")) != ("1", "k"):
+            self.send_error(403)
         elif self.path == "/private" and self.headers.get("Authorization") != "Basic dTpw":
             self.send_error(401)
         else:
-            self.path = "/quick.img" if self.path == "/private" else self.path
+            self.path = "/quick.img" if self.path in ("/private", "/headed") else self.path
             super().do_GET()
 
     def _promise(self, length: int) -> None:
@@ -151,12 +153,14 @@ def remove_all(home: Product) -> None:
 def test_every_format_over_http(home: Product, url: str) -> None:
     sha = hashlib.sha256(write_disk(home.home / "quick.img").read_bytes()).hexdigest()
     home.kubectl("create", "secret", "generic", "reader", "--from-literal=accessKeyId=u", "--from-literal=secretKey=p")
+    home.kubectl("create", "secret", "generic", "header", "--from-literal=any=X-Key: k")
     formats = ("qcow2", "vmdk", "vdi", "vhdx", "vpc", "img", "img.gz")
     apply(home, *(datavolume(f"is-{one.replace('.', '-')}", http={"url": f"{url}/quick.{one}"}) for one in formats),
           datavolume("checked", http={"url": f"{url}/quick.img", "checksum": f"sha256:{sha}"}),
           datavolume("private", http={"url": f"{url}/private", "secretRef": "reader"}),
+          datavolume("headed", http={"url": f"{url}/headed", "extraHeaders": ["X-One: 1"], "secretExtraHeaders": ["header"]}),
           datavolume("node", registry={"url": f"docker://{QUICK}", "pullMethod": "node"}), datavolume("blank", blank={}))  # fmt: skip
-    for name in ("is-qcow2", "is-vmdk", "is-vdi", "is-vhdx", "is-vpc", "is-img", "is-img-gz", "checked", "private", "node", "blank"):
+    for name in ("is-qcow2", "is-vmdk", "is-vdi", "is-vhdx", "is-vpc", "is-img", "is-img-gz", "checked", "private", "headed", "node", "blank"):
         reaches(home, name, "Succeeded")
     assert home.value(".status.progress", "dv", "node") == "100.0%"
     apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "is-vmdk"}}))

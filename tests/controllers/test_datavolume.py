@@ -58,6 +58,8 @@ def condition_of(world: World, type: str) -> tuple[str, str, str]:
     [
         ({"blank": {}}, {"import.source": "none"}),
         ({"http": {"url": "http://x/y"}}, {"import.source": "http", "import.endpoint": "http://x/y"}),
+        ({"http": {"url": "http://x/y", "extraHeaders": ["a: b", "c: d"], "secretExtraHeaders": ["key"]}},
+         {"import.extraHeaders.0": "a: b", "import.extraHeaders.1": "c: d", "import.secretExtraHeaders.0": "key"}),
         (
             {"registry": {"url": "docker://a/b", "pullMethod": "node", "secretRef": "key"}},
             {"import.source": "registry", "import.endpoint": "docker://a/b", "import.registryImportMethod": "node",
@@ -120,7 +122,6 @@ def test_a_failure_is_told_with_its_cause() -> None:
     [
         ({"source": {"pvc": {"name": "a", "namespace": "b"}}}, "The source pvc b/a doesn't exist"),
         ({"source": {"snapshot": {"name": "a", "namespace": "b"}}}, "spec.source.snapshot is not supported yet"),
-        ({"source": {"http": {"url": "http://x", "extraHeaders": ["a: b"]}}}, "spec.source.http.extraHeaders"),
         ({"source": None, "sourceRef": {"kind": "DataSource", "name": "a"}}, "The source DataSource default/a doesn't exist"),
         ({"source": None, "sourceRef": {"kind": "Other", "name": "a"}}, "Unsupported sourceRef kind Other"),
         ({"storage": {}}, "PVC size is missing"),

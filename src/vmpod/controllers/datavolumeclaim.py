@@ -17,7 +17,7 @@ _CLAIM_FIELDS = ("accessModes", "resources", "storageClassName", "volumeMode", "
                  "dataSource", "dataSourceRef")
 _IGNORED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
 _SOURCE_FIELDS = {
-    "http": ("certConfigMap", "checksum", "secretRef", "url"),
+    "http": ("certConfigMap", "checksum", "extraHeaders", "secretExtraHeaders", "secretRef", "url"),
     "registry": ("pullMethod", "secretRef", "url"),
     "blank": (),
     "upload": (),
@@ -88,6 +88,8 @@ def _request(volume: Object, source: Source) -> dict[str, str]:
         _IMPORT + "checksum": content.get("checksum"),
         "k8s.io/CloneRequest": copied if kind == "pvc" else "",
     }
+    for key in ("extraHeaders", "secretExtraHeaders"):
+        asked |= {f"{_IMPORT}{key}.{number}": one for number, one in enumerate(content.get(key) or ())}
     marks = {key: str(text) for key, text in asked.items() if text}
     if kind == "pvc" and get(source.origin, "metadata", "annotations", _STORAGE + "contentType") == "archive":
         marks[_STORAGE + "contentType"] = "archive"

@@ -25,7 +25,7 @@ _SPEC: Tree = {
     "source": {
         **dict.fromkeys(SOURCES, BLOCKS),
         "registry": {**_FROM, "certConfigMap": BLOCKS, "pullMethod": ACTED, "imageStream": BLOCKS, "platform": BLOCKS},
-        "http": {**_FROM, "checksum": ACTED, "extraHeaders": BLOCKS, "secretExtraHeaders": BLOCKS},
+        "http": {**_FROM, "checksum": ACTED, "extraHeaders": ACTED, "secretExtraHeaders": ACTED},
         "blank": ACTED,
         "upload": ACTED,
         "pvc": ACTED,

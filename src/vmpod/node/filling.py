@@ -9,7 +9,7 @@ from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.client.cache import Cache
 from vmpod.drivers.disks import formats, overlay
-from vmpod.drivers.disks.fetch import Access
+from vmpod.drivers.disks.download import Access
 from vmpod.drivers.disks.importer import Job
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
 from vmpod.kinds.kind import Kind
@@ -118,7 +118,10 @@ class Filler:
         data = self._data(SECRET, claim, secret) if secret else {}
         words = [base64.b64decode(data.get(key, "")).decode() for key in ("accessKeyId", "secretKey")]
         bundle = self._data(CONFIGMAP, claim, authorities) if authorities else {}
-        return Access(words[0], words[1], "\n".join(bundle.values()))
+        hidden = [base64.b64decode(text).decode() for one in claims.numbered(claim, claims.SECRET_HEADERS)
+                  for text in self._data(SECRET, claim, one).values()]  # fmt: skip
+        shown = claims.numbered(claim, claims.HEADERS)
+        return Access(words[0], words[1], "\n".join(bundle.values()), tuple(shown), tuple(hidden))
 
     def _data(self, kind: Kind, claim: Object, wanted: str) -> dict[str, str]:
         found = self._cache.get(kind, namespace(claim), wanted)

@@ -18,7 +18,7 @@ from typing import Any
 from vmpod.base import log
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
-from vmpod.drivers.disks.fetch import Access
+from vmpod.drivers.disks.download import Access
 from vmpod.drivers.disks.importer import Job
 
 _log = log.get("imports")

@@ -22,7 +22,7 @@ import pytest
 from vmpod.base import proc
 from vmpod.base.errors import Problem
 from vmpod.drivers.disks import fetch, importer
-from vmpod.drivers.disks.fetch import Access
+from vmpod.drivers.disks.download import Access
 from vmpod.drivers.disks.importer import Job
 
 pytestmark = pytest.mark.host
@@ -109,6 +109,14 @@ def server(tmp_path: Path) -> Iterator[str]:
                     self.send_error(401)
                     return
                 self.path = self.path.removeprefix("/private")
+            if self.path.startswith("/headers/"):
+                if (self.headers.get("X-One"), self.headers.get("X-Two")) != ("1", "a: b"):
+                    self.send_error(403)
+                    return
+                self.path = self.path.removeprefix("/headers")
+            if self.path.startswith("/breaks/"):
+                self._break_off()
+                return
             if self.path.startswith("/away"):
                 self.send_response(302)
                 self.send_header("Location", "ftp://127.0.0.1/disk.img")
@@ -122,6 +130,22 @@ def server(tmp_path: Path) -> Iterator[str]:
                 return
             super().do_GET()
 
+        def _break_off(self) -> None:
+            """A part of what is asked for, and no more; at "changes" another version each time."""
+            data = (tmp_path / self.path.rpartition("/")[2]).read_bytes()
+            start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+            tag = f'"{len(asked)}"' if "changes" in self.path and len(asked) < 2 else '"same"'
+            asked.append((start, self.headers.get("If-Range")))
+            start = start if self.headers.get("If-Range") == tag else 0
+            self.send_response(206 if start else 200)
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("ETag", tag)
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            self.wfile.write(data[start : start + (3 << 19)])
+
+    asked: list[tuple[int, str | None]] = []
     served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     thread = threading.Thread(target=served.serve_forever, daemon=True)
     thread.start()
@@ -156,6 +180,25 @@ def test_a_source_that_asks_who_we_are(tmp_path: Path, raw: Path, server: str) -
     assert importer.run(wanted, Access("u", "p")).virtual_bytes == SIZE
     with pytest.raises(Problem, match="answered 401"):
         importer.run(wanted)
+
+
+def test_a_source_that_wants_headers(tmp_path: Path, raw: Path, server: str) -> None:
+    wanted = job(tmp_path, f"{server}/headers/{raw.name}", "http")
+    assert importer.run(wanted, Access(headers=("X-One: 1",), secret_headers=("X-Two: a: b",))).virtual_bytes == SIZE
+    with pytest.raises(Problem, match="answered 403"):
+        importer.run(wanted, Access(headers=("X-One: 1",)))
+    for bad in ("nothing", ": x", "X-One: a\r\nX-Two: b"):
+        with pytest.raises(Problem) as told:
+            importer.run(wanted, Access(headers=(bad,)))
+        assert told.value.reason == "Unsupported"
+
+
+@pytest.mark.parametrize("how", ["breaks", "breaks/changes"])
+def test_a_broken_download_goes_on_in_the_middle(tmp_path: Path, raw: Path, server: str, how: str) -> None:
+    """What has changed meanwhile begins anew."""
+    digest = hashlib.sha256(raw.read_bytes()).hexdigest()
+    base = importer.run(job(tmp_path, f"{server}/{how}/{raw.name}", "http", checksum=f"sha256:{digest}"))
+    assert content(tmp_path, base.sha256) == raw.read_bytes()
 
 
 @pytest.mark.parametrize(("path", "why", "reason"), [

@@ -27,6 +27,7 @@ from typing import Any
 from vmpod.base import proc
 from vmpod.base.errors import Problem
 from vmpod.drivers.disks import archives, fetch, formats, trees
+from vmpod.drivers.disks.download import Access, download
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.images import layout
 
@@ -60,7 +61,7 @@ class Base:
     virtual_bytes: int
 
 
-def run(job: Job, access: fetch.Access = fetch.Access()) -> Base:
+def run(job: Job, access: Access = Access()) -> Base:
     """Do the whole job. Raises Problem, in which the source is called by its name; leaves nothing half-made."""
     what = f"import {job.name or job.source}"
     Path(job.staging).mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def no_room(what: str, error: OSError, folder: str) -> Problem:
     return Problem(what, f"{error.strerror or error} ({error.filename})", "", "Failed")
 
 
-def _import(job: Job, folder: Path, what: str, access: fetch.Access) -> Base:
+def _import(job: Job, folder: Path, what: str, access: Access) -> Base:
     if job.kind == "member":
         found = _local_file(job, folder, access)
         size = found.stat().st_size
@@ -166,14 +167,14 @@ async def _convert(argv: list[str], what: str, bases: str) -> None:
         raise proc.failure(what, done)
 
 
-def _local_file(job: Job, folder: Path, access: fetch.Access) -> Path:
+def _local_file(job: Job, folder: Path, access: Access) -> Path:
     """The image as a file here: fetched, taken out of a container image, or where it already lies."""
     if job.kind in ("layout", "member"):
         target = folder / "disk"
         layout.copy_disk(Path(job.source), target, path=job.inner, image=job.name)
         return target
     if job.kind == "http":
-        return fetch.download(job.source, folder / "download", checksum=job.checksum, progress=say, access=access)
+        return download(job.source, folder / "download", checksum=job.checksum, progress=say, access=access)
     path = _existing(Path(job.source))
     if not job.inner:
         return path
@@ -245,10 +246,10 @@ def end_with(parent: int, staging: Path) -> None:
 def main() -> None:
     """The process: one job in, lines out; the exit code is 0 only with a finished base."""
     job = Job(**json.loads(sys.argv[1]))
-    access = fetch.Access()
+    access = Access()
     if len(sys.argv) > 2:
         end_with(int(sys.argv[2]), Path(job.staging))
-        access = fetch.Access(**json.loads(sys.stdin.read() or "{}"))  # not an argument: all may read those
+        access = Access(**json.loads(sys.stdin.read() or "{}"))  # not an argument: all may read those
     try:
         base = run(job, access)
     except Problem as problem:

@@ -21,6 +21,7 @@ CDI = "cdi.kubevirt.io/storage"
 SOURCE, ENDPOINT, POD_PHASE = f"{CDI}.import.source", f"{CDI}.import.endpoint", f"{CDI}.pod.phase"
 CHECKSUM, CONTENT_TYPE = f"{CDI}.import.checksum", f"{CDI}.contentType"
 SECRET_NAME, CERTIFICATES = f"{CDI}.import.secretName", f"{CDI}.import.certConfigMap"
+HEADERS, SECRET_HEADERS = f"{CDI}.import.extraHeaders", f"{CDI}.import.secretExtraHeaders"
 RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.message"
 RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
 PROGRESS, MEMBER = "vmpod.io/progress", "vmpod.io/import.member"
@@ -289,6 +290,12 @@ def room_of(claim: Object, virtual: int) -> int:
         fix = f"set resources.requests.storage to {quantity.format_bytes(virtual)} or more"
         raise Problem(f"import into the claim {name(claim)}", why, fix, "TooSmall")
     return room
+
+
+def numbered(claim: Object, key: str) -> list[str]:
+    """The values of the annotations KEY.0, KEY.1 … in their order."""
+    found = {mark.removeprefix(f"{key}."): text for mark, text in annotations(claim).items()}
+    return [found[str(number)] for number in range(len(found)) if str(number) in found]
 
 
 def copied(claim: Object) -> tuple[str, str] | None:

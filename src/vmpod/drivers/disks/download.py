@@ -1,0 +1,156 @@
+"""Images over HTTP: checked while they come, gone on with in the middle when the connection breaks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from vmpod.base.errors import Problem
+from vmpod.drivers.disks.fetch import check_room
+
+_CHUNK = 1 << 20
+_TIMEOUT_S = 60
+_PAUSES_S = (0.5, 2.0, 5.0)  # before a new try; after these, with nothing gained, it is given up
+_CHECKSUMS = ("md5", "sha1", "sha256", "sha512")  # CDI's
+_BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError)
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a server wants to know of us, and by which authorities (PEM; empty: the system's) it is known.
+
+    `headers` are sent wherever a redirection leads, `secret_headers` only to the server that the URL names; each is
+    `Name: value`.
+    """
+
+    username: str = ""
+    password: str = ""
+    authorities: str = ""
+    headers: tuple[str, ...] = ()
+    secret_headers: tuple[str, ...] = ()
+
+
+@dataclass
+class _Transfer:
+    """A download on its way. `version` names what is being sent, where the server can go on with it in the middle."""
+
+    url: str
+    access: Access
+    algorithm: str
+    progress: Progress
+    length: int = 0
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        self.done = 0
+        self.digest = hashlib.new(self.algorithm)
+
+    def take(self, out: IO[bytes]) -> None:
+        """Ask for what is missing, and write it. Raises what urllib and the connection raise."""
+        asked = {"Range": f"bytes={self.done}-", "If-Range": self.version} if self.done else {}
+        with _open(self.url, self.access, asked) as answer:
+            is_rest = str(answer.headers.get("Content-Range")).startswith(f"bytes {self.done}-")
+            if self.done and not (answer.status == http.client.PARTIAL_CONTENT and is_rest):  # another version now
+                out.seek(0)
+                out.truncate()
+                self.begin()
+            if not self.done:
+                self._note(answer.headers)
+                check_room(f"download {self.url}", Path(out.name).parent, self.length)
+            while block := answer.read(_CHUNK):
+                out.write(block)
+                self.digest.update(block)
+                self.done += len(block)
+                if self.length and self.done % (16 * _CHUNK) < _CHUNK:
+                    self.progress({"phase": "download", "percent": round(100 * self.done / self.length, 2)})
+        if self.length and self.done != self.length:
+            raise http.client.HTTPException(f"it ended after {self.done} of {self.length} bytes")
+
+    def _note(self, headers: Any) -> None:
+        self.length = int(headers.get("Content-Length") or 0)
+        tag = headers.get("ETag") or ""
+        strong = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified") or ""
+        self.version = strong if headers.get("Accept-Ranges") == "bytes" and self.length else ""
+
+
+def download(url: str, target: Path, *, checksum: str, progress: Progress, access: Access = Access()) -> Path:
+    """Fetch an http or https URL to `target`; `checksum` is `ALGORITHM:HEX` or empty. Raises Problem."""
+    what = f"download {url}"
+    if not url.startswith(("http://", "https://")):
+        raise Problem(what, "only http and https are understood", reason="Unsupported")
+    algorithm, _, expected = (checksum or "sha256:").partition(":")
+    if algorithm not in _CHECKSUMS or (checksum and not expected):
+        why = f"the checksum {checksum!r} does not begin with one of {', '.join(f'{one}:' for one in _CHECKSUMS)}"
+        raise Problem(what, why, "write it as sha256:…", "Checksum")
+    transfer = _Transfer(url, access, algorithm, progress)
+    with target.open("wb") as out:
+        _fetch(transfer, out, what)
+    if expected and transfer.digest.hexdigest() != expected.lower():
+        why = f"its {algorithm} is {transfer.digest.hexdigest()}, not {expected}"
+        raise Problem(what, why, "correct the checksum or the URL", "Checksum")
+    return target
+
+
+def _fetch(transfer: _Transfer, out: IO[bytes], what: str) -> None:
+    """All of it. A broken connection is opened again where the server says that it can go on in the middle."""
+    pauses = list(_PAUSES_S)
+    while True:
+        before = transfer.done
+        try:
+            transfer.take(out)
+            return
+        except urllib.error.HTTPError as error:
+            raise _failed(what, transfer, f"the server answered {error.code} {error.reason}") from None
+        except (urllib.error.URLError, *_BROKEN) as error:
+            why = str(getattr(error, "reason", "") or error) or type(error).__name__
+        except ValueError as error:  # a header that HTTP has no place for
+            raise Problem(what, str(error), "correct the extra headers", "Unsupported") from None
+        if transfer.done > before:
+            pauses = list(_PAUSES_S)
+        if not transfer.version or not pauses:
+            raise _failed(what, transfer, why)
+        time.sleep(pauses.pop(0))
+
+
+def _failed(what: str, transfer: _Transfer, why: str) -> Problem:
+    return Problem(what, why, f"curl -I {transfer.url}", "Http")
+
+
+def _open(url: str, access: Access, asked: dict[str, str]) -> Any:
+    """Open a URL; a redirection leads to http or https only."""
+    trusted = ssl.create_default_context(cadata=access.authorities or None)
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(context=trusted),
+        urllib.request.HTTPRedirectHandler(), urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(), urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    request = urllib.request.Request(url, headers=asked | dict(map(_header, access.headers)))
+    for key, value in map(_header, access.secret_headers):
+        request.add_unredirected_header(key, value)
+    if access.username:
+        said = base64.b64encode(f"{access.username}:{access.password}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {said}")
+    return opener.open(request, timeout=_TIMEOUT_S)
+
+
+def _header(line: str) -> tuple[str, str]:
+    """Raises ValueError for what is no `Name: value`."""
+    key, colon, value = line.partition(":")
+    if not (colon and key.strip()):
+        raise ValueError("an extra header is not written as 'Name: value'")
+    return key.strip(), value.strip()
