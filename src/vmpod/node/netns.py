@@ -7,29 +7,17 @@ of its own goes in, connects and ends; the event loop never leaves its namespace
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import socket
 import threading
 
-_CLONE_NEWNET = 0x40000000
+from vmpod.drivers.net import inside
+
 _CONNECT_S = 5.0
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _enter(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _libc.setns(handle, _CLONE_NEWNET) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
-    finally:
-        os.close(handle)
 
 
 def _connect(path: str, address: tuple[str, int]) -> socket.socket:
     if path:
-        _enter(path)
+        inside.enter(path)
     made = socket.create_connection(address, timeout=_CONNECT_S)
     made.setblocking(False)
     return made

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from vmpod.drivers.net.links import Link, LinkWish
 
 GUEST_BRIDGE = "k6t-eth0"  # KubeVirt's names inside a launcher pod: tools that look into one expect them
 TAP = "tap0"
+_MARKS, _OUTER = ("", "m", "n", "o"), ("59", "5c", "5d", "5e")  # which of the pods that share an address
 _RESERVED = 16  # the first addresses of the pod range stay free: .1 is the gateway
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -48,7 +49,8 @@ class MachineNic:
 @dataclass(frozen=True)
 class Attachment:
     """A pod on the network. `tap`, `guest_ip` and `guest_mac` are empty for a pod without a machine; `links` are its
-    cards on further networks."""
+    cards on further networks. One on `standby` has its addresses from another pod and no cable plugged in: it takes
+    over when that pod's machine has moved here."""
 
     pod_uid: str
     netns: str
@@ -63,6 +65,7 @@ class Attachment:
     guest_mac: str = ""
     nic: MachineNic | None = None
     links: tuple[Link, ...] = ()
+    standby: bool = False
 
 
 def describe(uid: str, ip: str, config: NetworkConfig, *, mtu: int, nic: MachineNic | None) -> Attachment:
@@ -74,6 +77,25 @@ def describe(uid: str, ip: str, config: NetworkConfig, *, mtu: int, nic: Machine
         device=f"v{config.home_id[:8]}{index:x}", mtu=mtu,
     )  # fmt: skip
     return _with_machine(attachment, nic) if nic else attachment
+
+
+def twin(source: Attachment, uid: str, config: NetworkConfig, devices: Iterable[str]) -> Attachment:
+    """The attachment of a pod that takes over from `source`: all that others see of it is the same.
+
+    `devices` are taken. Raises Problem when none is left.
+    """
+    plain = describe(uid, source.ip, config, mtu=source.mtu, nic=None)
+    free = [plain.device + mark for mark in _MARKS if plain.device + mark not in set(devices)]
+    if not free:
+        raise Problem("give a machine a second pod", f"{source.ip} has {len(_MARKS)} pods already", reason="Busy")
+    return replace(source, pod_uid=uid, netns=plain.netns, netns_path=plain.netns_path, device=free[0], links=(),
+                   standby=True)  # fmt: skip
+
+
+def outer_mac(attachment: Attachment) -> str:
+    """The host's end of a pod's cable has an address of its own, different for each pod of one address."""
+    mark = _MARKS.index(attachment.device[-1]) if attachment.device[-1] in _MARKS else 0
+    return f"0a:{_OUTER[mark]}{attachment.mac[5:]}"
 
 
 def _with_machine(attachment: Attachment, nic: MachineNic) -> Attachment:

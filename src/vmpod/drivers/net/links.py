@@ -139,15 +139,20 @@ def switch_script(link: Link) -> str:
     )
 
 
-def cable_batch(link: Link, netns: str) -> str:
+def cable_batch(link: Link, netns: str, *, plugged: bool = True) -> str:
     """Commands for `ip -batch` inside the switch namespace: the cable from the switch into the pod."""
     w = link.wish
     inner = _cable_mac(link) if w.tap else link.mac
     return (
         f"link add {link.port} mtu {w.mtu} master {link.switch} type veth"
         f" peer name {w.interface} mtu {w.mtu} address {inner} netns {netns}\n"
-        f"link set {link.port} up\n"
+        f"{plug_line(link, up=plugged)}"
     )
+
+
+def plug_line(link: Link, *, up: bool) -> str:
+    """The command for `ip -batch` that plugs a cable into its switch, or out of it."""
+    return f"link set {link.port} {'up' if up else 'down'}\n"
 
 
 def _cable_mac(link: Link) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from vmpod.drivers.net import nft
-from vmpod.drivers.net.attachments import GUEST_BRIDGE, Attachment, MachineNic, guest_network
+from vmpod.drivers.net.attachments import GUEST_BRIDGE, Attachment, MachineNic, guest_network, outer_mac
 from vmpod.drivers.net.config import NetworkConfig
 
 _GUEST_BRIDGE_MAC = "02:00:00:00:00:00"  # the same in every pod: a guest's neighbour table survives a move
@@ -32,13 +32,12 @@ def host_batch(attachment: Attachment, config: NetworkConfig) -> str:
 
     Hairpin lets a pod reach itself through a service address.
     """
-    a = attachment
-    outer_mac = "0a:59" + a.mac[5:]
+    a, state = attachment, "down" if attachment.standby else "up"
     return (
         f"netns add {a.netns}\n"
-        f"link add {a.device} mtu {a.mtu} address {outer_mac} master {config.bridge} group {config.group} type veth"
+        f"link add {a.device} mtu {a.mtu} address {outer_mac(a)} master {config.bridge} group {config.group} type veth"
         f" peer name eth0 mtu {a.mtu} address {_inner_mac(a)} netns {a.netns}\n"
-        f"link set {a.device} up type bridge_slave hairpin on\n"
+        f"link set {a.device} {state} type bridge_slave hairpin on\n"
     )
 
 

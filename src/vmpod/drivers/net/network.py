@@ -17,9 +17,9 @@ from pathlib import Path
 from vmpod.base import log, proc
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
-from vmpod.drivers.net import bridge, claims, hostnet, links, namespaces, nft, resolution, services, snapshot
+from vmpod.drivers.net import bridge, claims, conntrack, hostnet, links, namespaces, nft, resolution, services, snapshot
 from vmpod.drivers.net import config as configuration
-from vmpod.drivers.net.attachments import Attachment, MachineNic, Records, describe, free_address
+from vmpod.drivers.net.attachments import Attachment, MachineNic, Records, describe, free_address, twin
 from vmpod.drivers.net.config import NetworkConfig
 from vmpod.drivers.net.forwarding import Forwarding
 from vmpod.drivers.net.links import Link, LinkWish
@@ -101,11 +101,12 @@ class Network:
         return [attachment for attachment, _ in self._attached.values()]
 
     async def attach(
-        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = ()
+        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = (), twin_of: str = ""
     ) -> Attachment:
         """Put a pod on the network; a second call gives the same attachment, and makes it anew if it is gone.
 
-        `wishes` are its cards on further networks.
+        `wishes` are its cards on further networks. A pod that is `twin_of` another has that one's addresses, and no
+        cable until `hand_over`.
 
         Raises Problem when the card cannot be, no address is free, or the host refuses.
         """
@@ -114,7 +115,8 @@ class Network:
             same = known and _same_wiring(known.nic, machine) and [one.wish for one in known.links] == list(wishes)
             if known and ready and same and self._is_whole(known):
                 return self._retold(known, machine)
-            attachment = self._with_links(self._describe(pod_uid, known, machine), wishes)
+            described = known or self._twin(pod_uid, twin_of) if twin_of else self._describe(pod_uid, known, machine)
+            attachment = self._with_links(described, wishes)
             self._remember(attachment, ready=False)
             await self._make(attachment)
             self._remember(attachment, ready=True)
@@ -173,7 +175,49 @@ class Network:
     def _describe(self, uid: str, known: Attachment | None, machine: MachineNic | None) -> Attachment:
         ip = known.ip if known else self._free_address()
         uplinks = hostnet.uplinks(default_only=True) if self.config.egress else []
-        return describe(uid, ip, self.config, mtu=hostnet.mtu(uplinks), nic=machine)
+        made = describe(uid, ip, self.config, mtu=hostnet.mtu(uplinks), nic=machine)
+        return replace(made, device=known.device, standby=known.standby) if known else made
+
+    def _twin(self, uid: str, source_uid: str) -> Attachment:
+        source, ready = self._attached.get(source_uid, (None, False))
+        if source is None or not ready:
+            raise Problem(f"put pod {uid} on the network", f"pod {source_uid}, whose place it takes, is not on it",
+                          reason="Gone")  # fmt: skip
+        return twin(source, uid, self.config, [one.device for one in self.attachments()])
+
+    async def hand_over(self, from_uid: str, to_uid: str) -> None:
+        """Let a pod take over the addresses from its twin; done already, nothing changes. `from_uid` may be gone.
+
+        Raises Problem when the host refuses, or when `to_uid` is not attached.
+        """
+        left, (taken, _) = self._attached.get(from_uid, (None, False))[0], self._attached.get(to_uid, (None, False))
+        if taken is None:
+            raise Problem("hand over a pod's addresses", f"pod {to_uid} is not on the network", reason="Gone")
+        if left is not None and not left.standby:
+            await self._copy_connections(left, taken)
+        if left is not None and hostnet.exists(left.device):
+            hostnet.set_up(left.device, False)
+        hostnet.set_up(taken.device, True)
+        await self._replug([*_plugs(left, up=False), *_plugs(taken, up=True)])
+        if left is not None:
+            self._remember(replace(left, standby=True), ready=self._attached[from_uid][1])
+        self._remember(replace(taken, standby=False), ready=True)
+
+    async def _copy_connections(self, left: Attachment, taken: Attachment) -> None:
+        """Where the pod stands for its guest, it goes on to translate as it did. Without it most connections live."""
+        if left.nic is None or left.nic.binding != "masquerade" or not Path(left.netns_path).exists():
+            return
+        try:
+            count = await asyncio.to_thread(conntrack.copy, left.netns_path, taken.netns_path)
+            _log.debug("copied %d connections of %s", count, left.ip)
+        except OSError as error:
+            _log.warning("connections of %s that go out may break: %s", left.ip, error)
+
+    async def _replug(self, lines: list[str]) -> None:
+        if lines:
+            name = links.namespace(self.config.home_id)
+            await proc.run(["ip", "-n", name, "-force", "-batch", "-"], stdin="".join(lines).encode(),
+                           what="hand over cards on further networks", fix=_FIX)  # fmt: skip
 
     def _free_address(self) -> str:
         taken = [attachment.ip for attachment, _ in self._attached.values()]
@@ -209,7 +253,7 @@ class Network:
                 await proc.run(["ip", "netns", "add", switches], what=what, fix=_FIX)
             inside = ["ip", "netns", "exec", switches]
             await proc.run([*inside, "sh", "-s"], stdin=links.switch_script(link).encode(), what=what, fix=_FIX)
-            batch = links.cable_batch(link, attachment.netns).encode()
+            batch = links.cable_batch(link, attachment.netns, plugged=not attachment.standby).encode()
             await proc.run(["ip", "-n", switches, "-batch", "-"], stdin=batch, what=what, fix=_FIX)
         argv = ["nsenter", f"--net={attachment.netns_path}", "sh", "-s"]
         await proc.run(argv, stdin=links.inner_script(link).encode(), what=what, fix=_FIX)
@@ -364,6 +408,10 @@ class Network:
         with self._claims.locked():
             found += [f"claim {claim.block}" for claim in self._claims.living() if claim.home_id == c.home_id]
         return found
+
+
+def _plugs(attachment: Attachment | None, *, up: bool) -> list[str]:
+    return [links.plug_line(link, up=up) for link in attachment.links] if attachment else []
 
 
 def _same_wiring(one: MachineNic | None, other: MachineNic | None) -> bool:

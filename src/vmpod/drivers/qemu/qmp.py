@@ -198,6 +198,15 @@ class Monitor:
         except OSError as error:
             raise Gone("run add-fd", os.strerror(error.errno or 0)) from None
 
+    async def pass_fd(self, fd: int, name: str) -> None:
+        """Give QEMU an open file that its commands then name `fd:NAME`; `fd` stays the caller's to close.
+
+        Raises Refused, Gone.
+        """
+        async with self._passing:
+            self._send(fd)
+            await self.execute("getfd", fdname=name)
+
     async def remove_fd(self, path: str) -> None:
         """Forget the files of `/dev/fdset/N`: now, or once the block device that holds them is gone.
 

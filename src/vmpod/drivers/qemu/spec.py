@@ -201,6 +201,8 @@ class MachineSpec:
     hotplug: bool = False
     """Whether disks may be plugged in later: a SCSI controller and free root ports wait for them."""
     start_paused: bool = False
+    incoming: bool = False
+    """Whether it waits for a guest that comes from another QEMU"""
     max_memory_bytes: int = 0
     plugged_memory_bytes: int = 0
     stop_on_reboot: bool = False

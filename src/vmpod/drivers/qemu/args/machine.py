@@ -69,4 +69,5 @@ def _actions(spec: MachineSpec) -> tuple[str, ...]:
     if spec.watchdog:
         actions["watchdog"] = spec.watchdog.action
     paused = ("-S",) if spec.start_paused else ()
-    return (*paused, "-action", ",".join(f"{key}={value}" for key, value in actions.items()))
+    awaiting = ("-incoming", "defer") if spec.incoming else ()
+    return (*paused, *awaiting, "-action", ",".join(f"{key}={value}" for key, value in actions.items()))
