@@ -249,6 +249,7 @@ async def _connect(home: Home, trials: Trials, parts: AsyncExitStack) -> Podman:
 def _import_the_rest() -> None:
     import vmpod.controllers.all
     import vmpod.node.claims
+    import vmpod.node.migrations
     import vmpod.node.snapshots
     import vmpod.node.streams
     import vmpod.node.volumes  # noqa: F401
@@ -278,6 +279,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     from vmpod.node.claims import Claims
     from vmpod.node.containerdisks import ContainerDisks
     from vmpod.node.machines import Machines
+    from vmpod.node.migrations import Migrations
     from vmpod.node.network import ServiceMap
     from vmpod.node.snapshots import Snapshots
     from vmpod.node.streams import NodeStreams
@@ -318,6 +320,9 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
                           Recorder(client, "snapshot-controller", home.node))  # fmt: skip
     await snapshots.start()
     parts.push_async_callback(snapshots.stop)
+    migrations = Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node))
+    await migrations.start()
+    parts.push_async_callback(migrations.stop)
     streams.node = NodeStreams(agent, machines, claims, paths, served_port=port)
 
 

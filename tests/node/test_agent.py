@@ -54,7 +54,7 @@ class Wires:
         return list(self._made.values())
 
     async def attach(
-        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = ()
+        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = (), twin_of: str = ""
     ) -> Attachment:
         if pod_uid not in self._made:
             name = f"vmpodt-{self._tag}-{pod_uid}"
@@ -110,6 +110,9 @@ class NoMachines:
 
     def vmi(self, pod: Object) -> Object | None:
         return None
+
+    def source_of(self, pod: Object) -> str:
+        return ""
 
     async def desired(
         self, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None

@@ -11,9 +11,18 @@ from typing import Any
 
 import orjson
 
-from vmpod.api import instancetypes
+from vmpod.api import instancetypes, migrations
 from vmpod.api.call import Backend, Call
-from vmpod.kinds import NAMESPACE, PERSISTENTVOLUMECLAIM, POD, SERVICE, STORAGECLASS, VIRTUALMACHINE, Kind
+from vmpod.kinds import (
+    NAMESPACE,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    SERVICE,
+    STORAGECLASS,
+    VIRTUALMACHINE,
+    VIRTUALMACHINEINSTANCEMIGRATION,
+    Kind,
+)
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 
@@ -192,4 +201,5 @@ _ON_CREATE: dict[str, Callable[[Call, Object], None]] = {
     PERSISTENTVOLUMECLAIM.resource: _claim,
     POD.resource: _pod,
     VIRTUALMACHINE.resource: lambda call, obj: instancetypes.admit(call, obj, None),
+    VIRTUALMACHINEINSTANCEMIGRATION.resource: migrations.admit,
 }

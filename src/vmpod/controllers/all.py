@@ -17,6 +17,7 @@ from vmpod.controllers import (
     endpoints,
     endpointslice,
     endpointslicemirroring,
+    evacuation,
     events,
     garbage,
     namespace,
@@ -26,6 +27,7 @@ from vmpod.controllers import (
     service,
     virtualmachine,
     virtualmachineinstance,
+    virtualmachineinstancemigration,
     virtualmachineinstancereplicaset,
     virtualmachinepool,
     virtualmachinerestore,
@@ -36,19 +38,21 @@ from vmpod.reconcile.events import Recorder
 from vmpod.reconcile.loop import Loop
 
 CONTROLLERS: tuple[ModuleType, ...] = (
-    datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, events, garbage, namespace,
-    replicaset, scheduler, served, service, virtualmachine, virtualmachineinstance,
+    datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, evacuation, events, garbage,
+    namespace, replicaset, scheduler, served, service, virtualmachine, virtualmachineinstance,
+    virtualmachineinstancemigration,
     virtualmachineinstancereplicaset, virtualmachinepool,
     virtualmachinerestore, virtualmachinesnapshot,
 )
 # Told about the home: their `gather` takes the configuration too.
 _CONFIGURED = (namespace, scheduler, served, service)
-# These hand out what exists once (room on a node, addresses): two plans at a time could hand out the same.
-_ONE_AT_A_TIME = (scheduler, service)
+# These hand out what exists once (room on a node, addresses, turns): two plans at a time could hand out the same.
+_ONE_AT_A_TIME = (scheduler, service, virtualmachineinstancemigration)
 # Under whose name events are recorded, as upstream signs them.
 _COMPONENTS = {
     datavolume: "datavolume-import-controller", scheduler: "default-scheduler", service: "service-controller",
     virtualmachine: "virtualmachine-controller", virtualmachineinstance: "virtualmachine-controller",
+    virtualmachineinstancemigration: "virtualmachine-controller", evacuation: "disruptionbudget-controller",
     virtualmachinerestore: "restore-controller", virtualmachinesnapshot: "snapshot-controller",
 }
 

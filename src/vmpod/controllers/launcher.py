@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from typing import Any
 
 from vmpod.controllers import pods
@@ -15,11 +16,14 @@ from vmpod.kinds import POD
 from vmpod.kinds.parts import kernel_boot
 from vmpod.kinds.parts.machine_networks import pod_interface
 from vmpod.kinds.parts.machine_state import VOLUME as STATE
+from vmpod.kinds.parts.migration import JOB, MOVES_FROM
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.reconcile.actions import Action
 
+IMAGE = "vmpod/virt-launcher"
+JOB_NAME = "kubevirt.io/migrationJobName"
 DEFAULT_GRACE_S = 30
 _LAUNCHER_GRACE_S = 15  # the launcher outlives its guest by this much (KubeVirt: gracePeriodSeconds + 15)
 _CPU_RATIO = 10  # vCPUs that share a CPU unless the VMI says otherwise (KubeVirt: cpuAllocationRatio)
@@ -44,6 +48,38 @@ def launcher_pod(vmi: Object, image: str, state: str = "") -> Object:
         made["spec"]["volumes"].append({"name": STATE, "persistentVolumeClaim": {"claimName": state}})
         made["spec"]["containers"][0]["volumeMounts"].append({"name": STATE, "mountPath": _STATE})
     return made
+
+
+def target_pod(vmi: Object, migration: Object, source: Object) -> Object:
+    """The Pod that an instance moves to: on another node than the one it comes from, where there are several."""
+    kept = (get(one, "persistentVolumeClaim", "claimName") for one in get(source, "spec", "volumes", default=())
+            if one["name"] == STATE)  # fmt: skip
+    pod = launcher_pod(vmi, IMAGE, next(kept, ""))
+    meta, spec = pod["metadata"], pod["spec"]
+    meta["name"] = f"virt-launcher-{name(vmi)}-{suffix(uid(migration))}"
+    meta["labels"][JOB] = uid(migration)
+    meta["annotations"] |= {JOB_NAME: name(migration), MOVES_FROM: uid(source)}
+    if selector := get(migration, "spec", "addedNodeSelector", default={}) | spec.get("nodeSelector", {}):
+        spec["nodeSelector"] = selector
+    term = {"labelSelector": {"matchLabels": {"kubevirt.io/created-by": uid(vmi)}},
+            "topologyKey": "kubernetes.io/hostname"}  # fmt: skip
+    affinity = deepcopy(spec.get("affinity") or {})
+    rules = affinity.setdefault("podAntiAffinity", {}).setdefault("requiredDuringSchedulingIgnoredDuringExecution", [])
+    rules.append(term)
+    spec["affinity"] = affinity
+    return pod
+
+
+def placement(pod: Object) -> Object:
+    """What an instance's status tells of its launcher."""
+    node = str(get(pod, "spec", "nodeName", default=""))
+    image = str(get(pod, "spec", "containers", 0, "image", default=""))
+    placed: Object = {"activePods": {uid(pod): node}, "launcherContainerImageVersion": image}
+    if node:
+        placed["nodeName"] = node
+    if quality := get(pod, "status", "qosClass"):
+        placed["qosClass"] = quality
+    return placed
 
 
 def grace_s(vmi: Object) -> int:

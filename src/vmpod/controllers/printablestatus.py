@@ -40,7 +40,7 @@ def _stopping(view: View) -> bool:
 
 
 def _migrating(view: View) -> bool:
-    return is_migrating(view.vmi)
+    return _is_alive(view) and is_migrating(view.vmi)
 
 
 def _condition(view: View, type: str) -> Object:

@@ -18,18 +18,18 @@ from vmpod.controllers.children import (
     with_finalizer,
     without_finalizers,
 )
-from vmpod.controllers.launcher import claim_name, grace_s, launcher_pod, rewired
+from vmpod.controllers.launcher import IMAGE, claim_name, grace_s, launcher_pod, placement, rewired
 from vmpod.controllers.revisions import revision_named_by
 from vmpod.controllers.runstrategy import is_final
 from vmpod.controllers.volumesready import blocked, volumes_condition
 from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM, POD, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
+from vmpod.kinds.parts.migration import is_active
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
 from vmpod.reconcile.actions import Action, Create, Note, Patch, Plan
 from vmpod.reconcile.loop import Key, own, owned_by
 
 FINALIZER = INSTANCE_FINALIZER
-_IMAGE = "vmpod/virt-launcher"
 _UNPLACED = ("", "Pending")
 _OURS = (*_UNPLACED, "Scheduling")
 _WAIT_S = 2.0  # volumes have no link back to the instances that wait for them
@@ -54,6 +54,11 @@ class Seen:
     has_machine: bool = False
     state: Object | None = None
     """The claim that keeps what its firmware and its TPM store"""
+
+    @property
+    def launcher(self) -> Object | None:
+        """The pod that the guest lives in; None when it is gone."""
+        return next((pod for pod in self.pods if is_active(self.vmi, pod)), None)
 
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
@@ -87,7 +92,9 @@ def plan(seen: Seen) -> Plan:
         return _plan_launcher(seen)
     if _phase(seen) in _OURS:
         return Plan()
-    pod = seen.pods[0]
+    pod = seen.launcher
+    if pod is None:
+        return Plan()
     return Plan((*_mark_node(seen.vmi, pod), *rewired(seen.vmi, seen.pods)), _late(seen, pod))
 
 
@@ -126,7 +133,7 @@ def _plan_launcher(seen: Seen) -> Plan:
         return Plan((), _WAIT_S, _warning(seen, waits))
     if machinestate.is_missing(seen.vmi, seen.state):
         return Plan((Create(PERSISTENTVOLUMECLAIM, machinestate.new_claim(seen.vmi)),), 0.0)
-    pod = launcher_pod(seen.vmi, _IMAGE, name(seen.state) if seen.state else "")
+    pod = launcher_pod(seen.vmi, IMAGE, name(seen.state) if seen.state else "")
     note = _note(seen, "SuccessfulCreate", f"Created virtual machine pod {name(pod)}")
     return Plan((Create(POD, pod),), None, (note,))
 
@@ -176,13 +183,13 @@ def status(seen: Seen, plan: Plan) -> Object | None:
     phase = _next_phase(seen)
     if phase is None:
         return None
-    pod = seen.pods[0] if seen.pods else None
+    pod = seen.launcher
     fresh: Object = {"guestOSInfo": {}, "runtimeUser": 107, **(seen.vmi.get("status") or {}), "phase": phase}
     fresh["conditions"] = _conditions(seen, pod, phase)
     if revision := revision_named_by(seen.vmi):
         fresh["virtualMachineRevisionName"] = revision
     if pod is not None:
-        fresh |= _placement(pod)
+        fresh |= placement(pod)
     if seen.state is not None:
         fresh["volumeStatus"] = machinestate.with_row(fresh.get("volumeStatus") or [], seen.state)
     times = list(fresh.get("phaseTransitionTimestamps") or ())
@@ -193,7 +200,7 @@ def status(seen: Seen, plan: Plan) -> Object | None:
 
 def _next_phase(seen: Seen) -> str | None:
     """The phase that follows from what is seen; None when the node has the word."""
-    pod = seen.pods[0] if seen.pods else None
+    pod = seen.launcher
     if _phase(seen) not in _OURS:
         if pod is None:
             return "Failed"
@@ -205,17 +212,6 @@ def _next_phase(seen: Seen) -> str | None:
         return pods.phase(pod)
     is_placed = pods.phase(pod) == "Running" and get(pod, "spec", "nodeName")
     return "Scheduled" if is_placed and not is_deleting(pod) else "Scheduling"
-
-
-def _placement(pod: Object) -> Object:
-    node = str(get(pod, "spec", "nodeName", default=""))
-    image = str(get(pod, "spec", "containers", 0, "image", default=""))
-    placed: Object = {"activePods": {uid(pod): node}, "launcherContainerImageVersion": image}
-    if node:
-        placed["nodeName"] = node
-    if quality := get(pod, "status", "qosClass"):
-        placed["qosClass"] = quality
-    return placed
 
 
 def _conditions(seen: Seen, pod: Object | None, phase: str) -> list[Object]:

@@ -15,6 +15,7 @@ from vmpod.kinds.event import EVENT
 from vmpod.kinds.kind import Kind
 from vmpod.kinds.kubevirt import KUBEVIRT
 from vmpod.kinds.lease import LEASE
+from vmpod.kinds.migrationpolicy import MIGRATIONPOLICY
 from vmpod.kinds.namespace import NAMESPACE
 from vmpod.kinds.networkattachmentdefinition import NETWORKATTACHMENTDEFINITION
 from vmpod.kinds.node import NODE
@@ -30,6 +31,7 @@ from vmpod.kinds.virtualmachine import VIRTUALMACHINE
 from vmpod.kinds.virtualmachineclusterinstancetype import VIRTUALMACHINECLUSTERINSTANCETYPE
 from vmpod.kinds.virtualmachineclusterpreference import VIRTUALMACHINECLUSTERPREFERENCE
 from vmpod.kinds.virtualmachineinstance import VIRTUALMACHINEINSTANCE
+from vmpod.kinds.virtualmachineinstancemigration import VIRTUALMACHINEINSTANCEMIGRATION
 from vmpod.kinds.virtualmachineinstancepreset import VIRTUALMACHINEINSTANCEPRESET
 from vmpod.kinds.virtualmachineinstancereplicaset import VIRTUALMACHINEINSTANCEREPLICASET
 from vmpod.kinds.virtualmachineinstancetype import VIRTUALMACHINEINSTANCETYPE
@@ -61,6 +63,8 @@ KINDS: tuple[Kind, ...] = (
     VIRTUALMACHINE,
     VIRTUALMACHINEINSTANCE,
     VIRTUALMACHINEINSTANCEREPLICASET,
+    VIRTUALMACHINEINSTANCEMIGRATION,
+    MIGRATIONPOLICY,
     VIRTUALMACHINEPOOL,
     VIRTUALMACHINEINSTANCEPRESET,
     VIRTUALMACHINEINSTANCETYPE,
@@ -112,6 +116,7 @@ __all__ = [
     "KINDS",
     "KUBEVIRT",
     "LEASE",
+    "MIGRATIONPOLICY",
     "NAMESPACE",
     "NETWORKATTACHMENTDEFINITION",
     "NODE",
@@ -127,6 +132,7 @@ __all__ = [
     "VIRTUALMACHINECLUSTERINSTANCETYPE",
     "VIRTUALMACHINECLUSTERPREFERENCE",
     "VIRTUALMACHINEINSTANCE",
+    "VIRTUALMACHINEINSTANCEMIGRATION",
     "VIRTUALMACHINEINSTANCEPRESET",
     "VIRTUALMACHINEINSTANCEREPLICASET",
     "VIRTUALMACHINEINSTANCETYPE",

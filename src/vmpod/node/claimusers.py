@@ -25,6 +25,8 @@ def blocked_by(
         if uid(other) == uid(pod) or get(other, "status", "phase") in _ENDED:
             continue
         theirs = instance_of(other)
+        if mine and theirs and uid(mine) and uid(mine) == uid(theirs):  # it moves from one to the other
+            continue
         if claim not in _claims(other) and not _writes_plugged(theirs, claim):
             continue
         if (_writes(mine, claim) or _writes(theirs, claim)) and _is_first(other, pod):

@@ -19,6 +19,7 @@ _MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "run/vm", "etc", "etc/alter
                  "var")
 _LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _SHOWN = ("/usr", "/etc/alternatives", "/etc/ld.so.cache")
+_VARIABLES, _STAGES = "efi-vars.fd", "stages.json"
 _LOG_BYTES = 8 << 20
 _KEPT_BYTES = 1 << 20
 
@@ -51,6 +52,37 @@ def ensure_run(paths: Paths, pod_uid: str) -> Path:
 def _give(path: Path) -> None:
     if os.geteuid() == 0:
         os.chown(path, QEMU_USER, QEMU_USER)
+
+
+def share(paths: Paths, source_uid: str, pod_uid: str) -> None:
+    """Give a pod the disks of the one whose machine it takes over, under names of its own: each may go alone."""
+    mine, theirs = paths.pod(pod_uid) / "disks", paths.pod(source_uid) / "disks"
+    ensure_run(paths, pod_uid)
+    pairs = [(one, mine / one.name) for one in theirs.glob("*.*") if one.suffix in (".qcow2", ".iso")]
+    pairs += [(one, paths.pod(pod_uid) / one.name) for one in paths.pod(source_uid).glob("*.base")]
+    pairs.append((run_folder(paths, source_uid) / _VARIABLES, run_folder(paths, pod_uid) / _VARIABLES))
+    pairs.append((paths.pod(source_uid) / _STAGES, paths.pod(pod_uid) / _STAGES))
+    for there, here in pairs:
+        if there.is_file() and not there.is_symlink() and not here.exists():
+            here.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+            os.link(there, here, follow_symlinks=False)
+
+
+def note_base(disk: Path, base: Path) -> None:
+    """Record what a pod's own disk is about to be laid on, where its machine cannot write."""
+    record = _base_record(disk)
+    record.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    record.write_text(base.name)
+
+
+def base_of(paths: Paths, disk: Path) -> Path | None:
+    """What a pod's own disk lies on; None where there is no disk yet, or none was recorded."""
+    record = _base_record(disk)
+    return paths.bases / record.read_text() if disk.exists() and record.exists() else None
+
+
+def _base_record(disk: Path) -> Path:
+    return disk.parent.parent / f"{disk.stem}.base"
 
 
 def write_seeds(paths: Paths, pod: Object, vmi: Object, lookup: Lookup) -> dict[str, PreparedVolume]:

@@ -42,7 +42,10 @@ _log = log.get("machines")
 
 @dataclass(frozen=True)
 class Machine:
-    """Which machine: its VMI, the pod that it runs in, where its sockets are, and what marks that it has an address."""
+    """Which machine: its VMI, the pod that it runs in, where its sockets are, and what marks that it has an address.
+
+    `is_target`: the pod was made for the guest to move to.
+    """
 
     namespace: str
     name: str
@@ -51,6 +54,7 @@ class Machine:
     pod_uid: str
     folder: Path
     lease: Path | None = None
+    is_target: bool = False
 
 
 Tell = Callable[["Watch"], None]
@@ -71,12 +75,18 @@ class Around(Protocol):
 
 
 class Watch:
-    """Follows one machine until `stop`. `seen` is always what is known now; `tell` is called when it changed."""
+    """Follows one machine until `stop`. `seen` is always what is known now; `tell` is called when it changed.
+
+    One that is `dormant` has no guest: it waits for one that comes from another launcher, or its guest has left.
+    """
 
     def __init__(
-        self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note, around: Around
+        self, machine: Machine, vmi: Object, seen: Observed, tell: Tell, note: Note, around: Around, *,
+        dormant: bool = False,
     ) -> None:
         self.machine = machine
+        self.dormant = dormant
+        self.migration_news = asyncio.Event()
         self.freezer = Freezer(machine.folder.parent / "thaw-at", self.ask, self._is_frozen)
         self._around = around
         self.keeper = Keeper(self.ask, lambda: around.credentials(self), self._has_credentials)
@@ -108,6 +118,18 @@ class Watch:
         self._begin("thaw", self.freezer.follow())
         self._begin("credentials", self.keeper.follow(lambda: self.seen.guest.connected))
         self._begin("ascent", self.ascent.follow(lambda: self._qmp, lambda: self.seen.guest.connected))
+
+    async def wake(self, vmi: Object, ready: bool | None) -> None:
+        """The guest has come: from now on it is looked after here."""
+        self.dormant = False
+        self._links = machine_links.wanted(vmi)
+        self.wish(vmi)
+        self.observe(ready=ready)
+        if self._qmp is not None:
+            try:
+                await self._take_stock(self._qmp)
+            except (Gone, Refused) as problem:
+                _log.debug("monitor of %s: %s", self.machine.name, problem)
 
     def _is_frozen(self, frozen: bool) -> None:
         self.observe(frozen=frozen)
@@ -189,6 +211,9 @@ class Watch:
             await asyncio.sleep(_QUICK_S if attempt < _QUICK_TIMES else _SLOW_S)
 
     async def _take_stock(self, qmp: Monitor) -> None:
+        if self.dormant:
+            self.observe(run_state=await qmp.status())
+            return
         down = await machine_links.bring(qmp, self._links)  # first: the guest has hardly begun
         kind = self.seen.machine_type or await qmp.machine_type()
         state = await qmp.status()
@@ -228,6 +253,11 @@ class Watch:
             _log.debug("links of %s: %s", self.machine.name, problem)
 
     async def _happened(self, qmp: Monitor, event: Event) -> None:
+        if event.name == "MIGRATION":
+            self.migration_news.set()
+        if self.dormant:
+            await self._happened_elsewhere(qmp, event)
+            return
         if event.name == "VSERPORT_CHANGE" and event.data.get("id") == _AGENT_DEVICE:
             await self._hang_up()
             self.observe(guest=Guest(connected=bool(event.data.get("open"))))
@@ -247,6 +277,13 @@ class Watch:
         if event.name == "MEMORY_DEVICE_SIZE_CHANGE":
             self.observe(size=await machine_growth.measure(qmp))
         if event.name in _CHANGES:
+            self.observe(run_state=await qmp.status())
+
+    async def _happened_elsewhere(self, qmp: Monitor, event: Event) -> None:
+        """A guest that has just come may end before anybody says that it lives here."""
+        if event.name == "SHUTDOWN" and event.data.get("guest"):
+            self.observe(guest_stopped=True)
+        elif event.name in _CHANGES:
             self.observe(run_state=await qmp.status())
 
     async def _shut_down(self, qmp: Monitor, event: Event) -> None:
@@ -282,7 +319,7 @@ class Watch:
         while True:
             await self._size_news.wait()
             self._size_news.clear()
-            if self._qmp is not None:
+            if self._qmp is not None and not self.dormant:
                 await self._grow_once(self._qmp)
 
     async def _grow_once(self, qmp: Monitor) -> None:
@@ -413,9 +450,10 @@ class Watch:
     def _is_live(self, ok: bool, why: str) -> None:
         if not ok and "end" not in self._begun:
             self._note(self, "Warning", "Unhealthy", f"Liveness probe failed: {why}, the machine is ended")
-            self._begin("end", self._end())
+            self._begin("end", self.end())
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """End QEMU at once."""
         try:
             await self.qmp.quit()
         except Problem:

@@ -31,8 +31,9 @@ from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable
+from vmpod.kinds.parts.migration import JOB, active_launcher, comes_from, is_active, is_awaiting
 from vmpod.model import conditions, status
-from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
+from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.selectors import from_map
 from vmpod.node import hotplug, machine_asks, machine_files, machine_links, nicplug
@@ -151,17 +152,30 @@ class Machines:
         """The controller may have said Scheduled after the machine was up: then it is ours to say Running."""
         if kind == "DELETED":
             return
-        for watch in self._watches.values():
-            if watch.machine.uid == uid(vmi):
+        for watch in self.watches(vmi):
+            if not _is_active(watch, vmi):
+                watch.dormant = True
+            elif watch.dormant:
+                self._tasks.start(self._wake(watch, vmi), f"wake {watch.machine.name}")
+            else:
                 watch.look_at_links(vmi)
                 watch.wish(vmi)
                 if get(vmi, "status", "phase") == "Scheduled":
                     self._changed(watch)
                 self._plug(watch)
 
+    async def _wake(self, watch: Watch, vmi: Object) -> None:
+        """The guest has come to this launcher, as ready as it was in the other."""
+        await watch.wake(vmi, conditions.is_true(get(vmi, "status", "conditions", default=[]), "Ready"))
+        self._changed(watch)
+
+    def watches(self, vmi: Object) -> list[Watch]:
+        """The machines that are followed of an instance: two while it moves, else one."""
+        return [one for one in self._watches.values() if one.machine.uid == uid(vmi)]
+
     def _plug(self, watch: Watch) -> None:
         """Bring the disks that come and go to what the VMI says, in the background; one work for each machine."""
-        if watch.seen.is_up and watch.machine.pod_uid not in self._plugging:
+        if watch.seen.is_up and not watch.dormant and watch.machine.pod_uid not in self._plugging:
             self._plugging.add(watch.machine.pod_uid)
             self._tasks.start(self._plug_all(watch), f"disks of {watch.machine.name}")
 
@@ -255,7 +269,7 @@ class Machines:
         run = machine_files.ensure_run(self._paths, uid(pod))
         seeds = machine_files.write_seeds(self._paths, pod, vmi, self._lookup(namespace(pod)))
         volumes = {**prepared, **seeds}
-        machine = machine_spec(vmi, volumes, attachment, self._facts)
+        machine = _arriving(machine_spec(vmi, volumes, attachment, self._facts), vmi, pod)
         _check_programs(vmi, machine, self._facts)
         self._check_memory(vmi, machine)
         if vain := cpu.in_vain(machine):
@@ -304,6 +318,11 @@ class Machines:
             raise Problem(f"start the machine of pod {name(pod)}", "its VirtualMachineInstance is gone")
         return vmi
 
+    def source_of(self, pod: Object) -> str:
+        """The uid of the launcher that a machine comes from to this one; empty for a machine that starts here."""
+        vmi = self.vmi(pod)
+        return comes_from(pod, self._cache.owned(POD, uid(vmi))) if vmi is not None else ""
+
     def vmi(self, pod: Object) -> Object | None:
         """The VirtualMachineInstance of a launcher pod, None when it is gone."""
         owner = controller_of(pod) or {}
@@ -317,8 +336,12 @@ class Machines:
         if watch is None:
             folder = machine_files.run_folder(self._paths, uid(pod))
             lease = self._paths.network / "leases" / attachment.netns if attachment else None
-            machine = Machine(namespace(vmi), name(vmi), uid(vmi), name(pod), uid(pod), folder, lease)
-            watch = Watch(machine, vmi, _remembered(vmi, attachment), self._changed, self._note, self._around)
+            machine = Machine(namespace(vmi), name(vmi), uid(vmi), name(pod), uid(pod), folder, lease,
+                              is_target=JOB in labels(pod))  # fmt: skip
+            seen, dormant = _remembered(vmi, attachment), not is_active(vmi, pod)
+            if dormant:
+                seen = replace(seen, run_state="", guest=Guest())
+            watch = Watch(machine, vmi, seen, self._changed, self._note, self._around, dormant=dormant)
             self._watches[uid(pod)] = watch
             watch.start()
         return watch
@@ -347,7 +370,9 @@ class Machines:
         async with lock:
             vmi = self._cache.get(VIRTUALMACHINEINSTANCE, watch.machine.namespace, watch.machine.name)
             for _ in range(_TRIES):
-                if vmi is None or uid(vmi) != watch.machine.uid or not await self._write_once(watch, vmi):
+                if vmi is None or uid(vmi) != watch.machine.uid or not _is_active(watch, vmi):
+                    return
+                if watch.dormant or not await self._write_once(watch, vmi):
                     return
                 vmi = await self._read(watch)
 
@@ -383,9 +408,14 @@ class Machines:
     # the end ---------------------------------------------------------------------------------------------
 
     async def power_down(self, pod_uid: str) -> None:
-        """Press the machine's power button until it is gone; returns at once. Without a machine: nothing."""
+        """Press the machine's power button until it is gone; returns at once. Without a machine: nothing.
+
+        A launcher that its guest has left, or has not reached, is ended: there is nobody to hear the button.
+        """
         watch = self._watches.get(pod_uid) or self._find(pod_uid)
-        if watch is not None:
+        if watch is not None and watch.dormant:
+            await watch.end()
+        elif watch is not None:
             watch.power_down()
 
     def _find(self, pod_uid: str) -> Watch | None:
@@ -399,8 +429,11 @@ class Machines:
     async def ended(self, pod: Object, exit_code: int) -> None:
         """QEMU has ended: say how (Succeeded or Failed), with its last words when it crashed."""
         vmi = self.vmi(pod)
-        if vmi is None or get(vmi, "status", "phase") in machine_status.FINAL:
+        if vmi is None or get(vmi, "status", "phase") in machine_status.FINAL or not is_active(vmi, pod):
+            if vmi is not None and exit_code and is_awaiting(vmi, pod):
+                await self._tell_lost(pod, vmi, exit_code)
             await self._forget(uid(pod))
+            self._enqueue((namespace(pod), name(pod)))
             return
         watch = self._follow(pod, vmi, None)
         await watch.stop()
@@ -411,6 +444,12 @@ class Machines:
         await self._write(watch)
         await self._forget(uid(pod))
         self._enqueue((namespace(pod), name(pod)))
+
+    async def _tell_lost(self, pod: Object, vmi: Object, exit_code: int) -> None:
+        """QEMU has ended before the guest that it waited for came."""
+        words = await self._last_words(uid(pod))
+        text = f"The launcher {name(pod)} could not take the guest (QEMU exited with {exit_code}). {words}".strip()
+        await self._events.record(Note("Warning", "FailedMigration", text, vmi))
 
     def _tell_end(self, watch: Watch, seen: Observed, words: str) -> None:
         if seen.exit_code and not (seen.stop_wished or seen.guest_stopped):
@@ -472,8 +511,22 @@ class Machines:
 
     def up(self, vmi: Object) -> Watch | None:
         """The machine of an instance while its QEMU answers."""
-        found = (one for one in self._watches.values() if one.machine.uid == uid(vmi) and one.seen.is_up)
+        found = (one for one in self.watches(vmi) if one.seen.is_up and _is_active(one, vmi))
         return next(found, None)
+
+
+def _is_active(watch: Watch, vmi: Object) -> bool:
+    """Whether the guest lives in the launcher that is followed here."""
+    named = active_launcher(vmi)
+    return watch.machine.pod == named if named else not watch.machine.is_target
+
+
+def _arriving(machine: MachineSpec, vmi: Object, pod: Object) -> MachineSpec:
+    """A machine that waits for a guest has the very board that the guest knows, and starts when that has come."""
+    if JOB not in labels(pod):
+        return machine
+    board = str(get(vmi, "status", "machine", "type", default="")) or machine.machine
+    return replace(machine, incoming=True, start_paused=False, machine=board)
 
 
 def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:

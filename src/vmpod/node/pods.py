@@ -13,6 +13,7 @@ from vmpod.base import clock
 from vmpod.drivers.net.attachments import Attachment
 from vmpod.drivers.podman.container import Container
 from vmpod.kinds import POD
+from vmpod.kinds.parts.migration import is_awaiting
 from vmpod.model import conditions, meta
 from vmpod.model.meta import Object
 from vmpod.node import restarts
@@ -436,5 +437,6 @@ def is_ready(seen: Seen, one: Container) -> bool:
     if not is_started(seen, one):
         return False
     if is_launcher(seen.pod):
-        return conditions.is_true(meta.get(seen.machine, "status", "conditions", default=[]), "Ready")
+        is_here = not is_awaiting(seen.machine, seen.pod)
+        return is_here and conditions.is_true(meta.get(seen.machine, "status", "conditions", default=[]), "Ready")
     return seen.probes[one.id].ready if one.id in seen.probes else True

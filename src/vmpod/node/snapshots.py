@@ -27,7 +27,7 @@ from vmpod.kinds import (
     VIRTUALMACHINEINSTANCE,
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
-from vmpod.kinds.parts.migration import is_migrating
+from vmpod.kinds.parts.migration import is_active, is_migrating
 from vmpod.kinds.virtualmachinesnapshotcontent import PROTECTION
 from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.node import claimdisk, diskswitch, layers
@@ -88,7 +88,8 @@ class Snapshots:
         if content is None:
             return None
         vmi = self._machine(content)
-        launcher = next((name(pod) for pod in cache.owned(POD, uid(vmi)) if _is_active(pod)), "") if vmi else ""
+        launchers = cache.owned(POD, uid(vmi)) if vmi else []
+        launcher = next((name(pod) for pod in launchers if is_active(vmi, pod) and _is_active(pod)), "")
         disks = tuple(self._disk(key[0], one) for one in snapshot.backups(content))
         return Seen(content, disks, launcher, vmi is not None and self._up(vmi) is not None, now)
 

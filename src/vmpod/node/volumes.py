@@ -22,10 +22,11 @@ from vmpod.kinds import (
     VIRTUALMACHINEINSTANCE,
 )
 from vmpod.kinds.parts import kernel_boot, machine_state
+from vmpod.kinds.parts.migration import comes_from
 from vmpod.model import quantity
 from vmpod.model.meta import Object, controller_of, get, labels, name, namespace, uid
 from vmpod.model.selectors import from_map
-from vmpod.node import claimdisk, claimusers, ownership
+from vmpod.node import claimdisk, claimusers, machine_files, ownership
 from vmpod.node.claimdisk import QEMU_UID, ClaimDisk
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.prepared import PreparedVolume
@@ -137,6 +138,8 @@ class Volumes:
         vmi = self._cache.get(VIRTUALMACHINEINSTANCE, namespace(pod), owner.get("name", ""))
         if vmi is None or uid(vmi) != owner.get("uid"):
             raise Problem(f"start the machine of pod {name(pod)}", "its VirtualMachineInstance is gone")
+        if source := comes_from(pod, self._cache.owned(POD, uid(vmi))):
+            await asyncio.to_thread(machine_files.share, self._paths, source, uid(pod))
         volumes = get(vmi, "spec", "volumes", default=[])
         folders = shared(vmi)
         disks = [one for one in volumes if one["name"] not in folders]
@@ -223,6 +226,10 @@ class Volumes:
         return PreparedVolume(own, pending=f"volumes of the kind {kind} are not supported")
 
     async def _container_disk(self, disk: Object, own: Path, pod: Object) -> PreparedVolume:
+        """An overlay on what the image holds; one that is there, as of a machine that moves, keeps its base."""
+        base = machine_files.base_of(self._paths, own)
+        if base is not None:
+            return self._pod_disk(own, base)
         secrets = [disk["imagePullSecret"]] if disk.get("imagePullSecret") else []
         base, warning = await self._disks.base(
             disk["image"], policy=disk.get("imagePullPolicy") or "", path=disk.get("path") or "",
@@ -230,6 +237,7 @@ class Volumes:
         )  # fmt: skip
         if warning:
             self.warnings[uid(pod)] = warning
+        machine_files.note_base(own, base)
         await overlay.make_overlay(own, base, uid=QEMU_UID)
         return self._pod_disk(own, base)
 

@@ -83,7 +83,7 @@ class Net(Protocol):
     def attachments(self) -> list[Attachment]: ...
 
     async def attach(
-        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = ()
+        self, pod_uid: str, *, machine: MachineNic | None = None, wishes: Sequence[LinkWish] = (), twin_of: str = ""
     ) -> Attachment: ...
 
     async def rewire(self, pod_uid: str, wishes: Sequence[LinkWish]) -> Attachment: ...
@@ -107,6 +107,8 @@ class MachineStore(Protocol):
     def nic(self, pod: Object, search: tuple[str, ...] = ()) -> MachineNic | None: ...
 
     def vmi(self, pod: Object) -> Object | None: ...
+
+    def source_of(self, pod: Object) -> str: ...
 
     async def desired(
         self, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
@@ -217,7 +219,9 @@ class Work:
         try:
             search = etc.cluster_search(meta.namespace(pod))
             nic = self._t.machines.nic(pod, search) if is_launcher(pod) else None
-            await self._t.network.attach(meta.uid(pod), machine=nic, wishes=self._wishes(pod))
+            source = self._t.machines.source_of(pod) if is_launcher(pod) else ""
+            await self._t.network.attach(
+                meta.uid(pod), machine=nic, wishes=self._wishes(pod), twin_of=source)
             notes.network = None
         except Problem as problem:
             said = f"Failed to create pod sandbox: {problem}"

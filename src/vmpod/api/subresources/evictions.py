@@ -14,15 +14,17 @@ from vmpod.api import body, deletion
 from vmpod.api.call import Call
 from vmpod.api.representation import body_response
 from vmpod.api.subresources.virtualmachines import machine_of, read_options, refused
+from vmpod.api.verbs.create import insert
 from vmpod.api.verbs.delete import remove
 from vmpod.api.verbs.update import prepare_as_is, rewrite
 from vmpod.client.inprocess import Request, Response
-from vmpod.kinds import VIRTUALMACHINEINSTANCE
+from vmpod.kinds import VIRTUALMACHINEINSTANCE, VIRTUALMACHINEINSTANCEMIGRATION
 from vmpod.model import conditions, meta, status
 from vmpod.model.meta import Object
 
 _DENIED: Final = 'admission webhook "virt-launcher-eviction-interceptor.kubevirt.io" denied the request: '
 _FINAL: Final = ("Succeeded", "Failed")
+_MIGRATE: Final = "kubevirt-migrate-vm-"
 _RETRY_S: Final = 0  # as upstream: told to come back, a client asks again and again without a word
 
 
@@ -106,10 +108,18 @@ async def cancel(call: Call) -> Response:
 
 
 async def migrate(call: Call) -> Response:
-    """PUT …/migrate: refused with the reason, in the words of KubeVirt's webhook for migrations."""
-    machine = machine_of(call)
-    if meta.get(machine, "status", "phase") != "Running":
+    """PUT …/migrate: 202 with a new VirtualMachineInstanceMigration, or refused in the words of KubeVirt's webhook."""
+    options, machine = read_options(call), machine_of(call)
+    if machine is None or meta.get(machine, "status", "phase") != "Running":
         raise refused(call, "VM is not running")
-    found = conditions.find(meta.get(machine, "status", "conditions", default=[]), "LiveMigratable") or {}
-    reason, why = found.get("reason") or "NotMigratable", found.get("message") or "live migration is not supported yet"
-    raise refused(call, f"Cannot migrate VMI, Reason: {reason}, Message: {why}")
+    wish: Object = {"vmiName": call.name}
+    if options.get("addedNodeSelector"):
+        wish["addedNodeSelector"] = options["addedNodeSelector"]
+    kind = VIRTUALMACHINEINSTANCEMIGRATION
+    migration = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"generateName": _MIGRATE},
+                 "spec": wish}  # fmt: skip
+    try:
+        await insert(_dry(call, {"deleteOptions": options}).about(kind, call.namespace, ""), migration)
+    except status.ApiError as error:
+        raise refused(call, error.message) from None
+    return Response(202)

@@ -14,6 +14,7 @@ from typing import Any
 from vmpod.drivers.qemu.qmp import Monitor
 
 _WIRE = "migration"
+_DEVICES, _PLUGGABLE = "/machine/peripheral", ("ua-", "nic-")
 _SOURCE = ("events", "return-path", "pause-before-switchover")
 _TARGET = ("events", "return-path")
 _UNLIMITED = 1 << 40
@@ -49,6 +50,13 @@ async def begin(source: Monitor, target: Monitor, *, bandwidth: int = 0, converg
         await target.execute("migrate-incoming", uri=f"fd:{_WIRE}")
         await source.pass_fd(ours.fileno(), _WIRE)
     await source.execute("migrate", uri=f"fd:{_WIRE}")
+
+
+async def late_devices(source: Monitor) -> list[str]:
+    """The disks and cards that were plugged in while the machine ran, by their names. Raises Refused, Gone."""
+    there = [str(one["name"]) for one in await source.execute("qom-list", path=_DEVICES)]
+    return [name for name in there if name.startswith(_PLUGGABLE)
+            and await source.execute("qom-get", path=f"{_DEVICES}/{name}", property="hotplugged")]  # fmt: skip
 
 
 async def _allow(monitor: Monitor, names: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from vmpod.base.clock import rfc3339
 from vmpod.drivers.net.links import Link
 from vmpod.kinds.parts import machine_state
 from vmpod.kinds.parts.hotplug import source_name
+from vmpod.kinds.parts.migration import MIGRATABLE, obstacle
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, name, uid
 from vmpod.node.status import stages
@@ -90,8 +91,11 @@ class Observed:
 
     @property
     def is_up(self) -> bool:
-        """Whether QEMU answers: KubeVirt's Running begins here, not when the guest has booted."""
-        return self.exit_code is None and self.run_state not in ("", "shutdown", "postmigrate")
+        """Whether QEMU answers: KubeVirt's Running begins here, not when the guest has booted.
+
+        A guest that has just left (postmigrate) runs on; in which launcher is said elsewhere in a moment.
+        """
+        return self.exit_code is None and self.run_state not in ("", "shutdown")
 
     @property
     def is_paused(self) -> bool:
@@ -135,7 +139,7 @@ def status(
         fresh["fsFreezeStatus"] = "frozen"
     if seen.is_up:
         fresh |= _machine(vmi, pod, old, seen) | {"volumeStatus": _volumes(vmi, pod, old, seen, claim)}
-    found = _conditions(old.get("conditions") or [], fresh["phase"], seen, emulated, now)
+    found = _conditions(old.get("conditions") or [], {**vmi, "status": fresh}, seen, emulated, now)
     fresh["conditions"] = _growth(found, vmi, fresh, seen, now)
     return fresh
 
@@ -144,7 +148,7 @@ def _machine(vmi: Object, pod: Object | None, old: Object, seen: Observed) -> Ob
     made: Object = {
         "currentCPUTopology": _topology(vmi, seen), "memory": _memory(vmi, seen),
         "runtimeUser": QEMU_UID, "selinuxContext": "none", "interfaces": _interfaces(vmi, old, seen),
-        "guestOSInfo": _guest_os(old, seen),
+        "guestOSInfo": _guest_os(old, seen), "migrationMethod": "LiveMigration", "migrationTransport": "Unix",
     }
     if seen.machine_type:
         made["machine"] = {"type": seen.machine_type}
@@ -260,19 +264,24 @@ def _plugged(volume: str, pod: Object | None, seen: Observed) -> Object:
     return {"hotplugVolume": where, "phase": phase, "reason": reason, "message": message}
 
 
-def _conditions(old: list[Object], phase: str, seen: Observed, emulated: str, now: datetime) -> list[Object]:
+def _conditions(old: list[Object], vmi: Object, seen: Observed, emulated: str, now: datetime) -> list[Object]:
+    phase = str(vmi["status"]["phase"])
     result = conditions.set_condition(old, "Ready", *_ready(phase, seen), now)
     if phase in FINAL:
         gone = ("AgentConnected", "AccessCredentialsSynchronized", "Paused", "Synchronized", "SoftwareEmulation",
                 stages.CONDITION)
         return [one for one in result if one.get("type") not in gone]
     if seen.is_up:
-        text = ("NotMigratable", "vmpod does not move running machines yet")
-        result = conditions.set_condition(result, "LiveMigratable", False, *text, now)
+        result = _migratable(result, vmi, now)
     result = _emulation(result, seen, emulated, now)
     result = _paused(result, seen, now)
     result = _credentials(stages.tell(_agent(result, seen, now), seen.progress), seen, now)
     return _trouble(result, seen, now)
+
+
+def _migratable(old: list[Object], vmi: Object, now: datetime) -> list[Object]:
+    found = obstacle(vmi)
+    return conditions.set_condition(old, MIGRATABLE, found is None, *(found or ("", "")), now)
 
 
 def _growth(old: list[Object], vmi: Object, fresh: Object, seen: Observed, now: datetime) -> list[Object]:

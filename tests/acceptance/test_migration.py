@@ -1,0 +1,187 @@
+"""Machines move to another node: the guest goes on, its open connections too, and every byte on them is right."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import textwrap
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ..conftest import Kubectl
+from ..e2e.conftest import product
+from ..e2e.product import Product, wait
+from .machines import Object, condition, container_disk, heard, is_shown, machine, stream
+from .pods import apply, container, pod, ready
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
+LAB = "localhost/vmpod-examples/lab:1"
+BINDINGS = ("bridge", "masquerade")
+IN, OUT = 7000, 7001
+
+ECHO = textwrap.dedent("""\
+    import socket, threading
+    def echo(s):
+        while data := s.recv(65536): s.sendall(data)
+    def away():
+        while True:
+            try: echo(socket.create_connection(("OUTER", OUT)))
+            except OSError: pass
+            __import__("time").sleep(0.3)
+    threading.Thread(target=away, daemon=True).start()
+    door = socket.create_server(("", IN))
+    while True: threading.Thread(target=echo, args=door.accept()[:1], daemon=True).start()
+    """)
+PEER = textwrap.dedent("""\
+    import itertools, json, os, select, socket, sys, time
+    how, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    for again in range(150 if how == "in" else 0):
+        try: s = socket.create_connection((host, port), 30); break
+        except ConnectionRefusedError: time.sleep(0.2)
+    if how == "in": pass
+    else:
+        door = socket.create_server(("", port))
+        door.settimeout(60)
+        s = door.accept()[0]
+    s.settimeout(60)
+    print("open", flush=True)
+    sent = got = 0
+    gap, last = 0.0, time.monotonic()
+    text = lambda at, size: bytes((at + n) * 167 % 251 for n in range(size))
+    over = False
+    while not over or got < sent:
+        over = over or bool(select.select([sys.stdin], [], [], 0)[0])
+        if not over and sent - got < 4096:
+            s.sendall(text(sent, 512)); sent += 512
+        data = s.recv(65536) if got < sent else b"-"
+        assert data, "closed"
+        if got == sent: continue
+        assert data == text(got, len(data)), f"wrong bytes at {got}"
+        got += len(data)
+        now = time.monotonic(); gap, last = max(gap, now - last), now
+        time.sleep(0.002)
+    print(json.dumps({"bytes": got, "gap_ms": round(gap * 1000)}))
+    """)
+
+
+@pytest.fixture(scope="module")
+def home(host: None, kubectl: Kubectl) -> Iterator[Product]:
+    """A home whose machine stands for three nodes."""
+    with product(kubectl) as made:
+        made.vmpod("engine", "stop")
+        made.vmpod("engine", "start", "--nodes", "3")
+        yield made
+
+
+def lab(name: str, **spec: Any) -> Object:
+    wanted = machine(name, container_disk(LAB), memory="192Mi", networks=[{"name": "default", "pod": {}}], **spec)
+    inside = wanted["spec"]["template"]["spec"]["domain"]["devices"]
+    card: Object = {"name": "default", name: {}}
+    inside["interfaces"] = [card | ({"ports": [{"port": IN}]} if name == "masquerade" else {})]
+    inside["autoattachGraphicsDevice"] = False
+    return wanted
+
+
+def said(home: Product, name: str, command: str, patience_s: float = 30) -> str:
+    """What a command prints on the guest's console, between two marks that its echo does not hold."""
+    with stream(home, name, "console") as console:
+        console.send(f"\necho be''gin; {command}; echo en''d\n".encode())
+        found = heard(console, b"end\r\n", patience_s).decode(errors="replace")
+    return found.rpartition("begin\r\n")[2].partition("end\r\n")[0].strip()
+
+
+def boots(home: Product, name: str) -> None:
+    def answers() -> bool:
+        try:
+            return said(home, name, "uname", 5) == "Linux"
+        except AssertionError:
+            time.sleep(0.5)
+            return False
+
+    wait(answers, f"the guest {name} answers", 300)
+
+
+class Peer:
+    """One connection from inside a pod, that checks every byte which the guest sends back."""
+
+    def __init__(self, home: Product, where: str, how: str, address: str, port: int) -> None:
+        argv = [home.kubectl_program, "exec", "-i", where, "--", "python3", "-c", PEER, how, address, str(port)]
+        self._child = subprocess.Popen(argv, env=home.env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE)  # fmt: skip
+
+    def begin(self) -> None:
+        assert self._child.stdout is not None
+        assert self._child.stdout.readline() == "open\n", self._child.communicate()[1]
+
+    def end(self) -> Object:
+        out, err = self._child.communicate("over\n", timeout=90)
+        assert self._child.returncode == 0, err
+        found: Object = json.loads(out)
+        return found
+
+
+def migrate(home: Product, name: str) -> str:
+    """Begin a migration as a manifest would; its name."""
+    wish = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstanceMigration",
+            "metadata": {"generateName": f"{name}-"}, "spec": {"vmiName": name}}  # fmt: skip
+    return home.kubectl("create", "-f", "-", "-o", "name", stdin=json.dumps(wish)).stdout.strip().partition("/")[2]
+
+
+def ends(home: Product, migration: str, phase: str = "Succeeded") -> Object:
+    home.kubectl("wait", f"--for=jsonpath={{.status.phase}}={phase}", "vmim", migration, "--timeout=90s", timeout_s=100)
+    found: Object = home.read("vmim", migration)
+    return found
+
+
+def downtime_ms(home: Product, migration: str) -> int:
+    told = condition(home, "vmim", migration, "vmpod.io/Downtime")["message"]
+    found = re.search(r"stood still for (\d+) ms", told)
+    assert found, told
+    return int(found[1])
+
+
+def launchers(home: Product, name: str) -> list[str]:
+    return home.kubectl("get", "pods", "-l", f"vm.kubevirt.io/name={name}", "-o", "name").stdout.split()
+
+
+def test_open_connections_live_on(home: Product) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"},
+               "spec": {"selector": {"vm": "masquerade"}, "ports": [{"port": 80, "targetPort": IN}]}}  # fmt: skip
+    apply(home, *(lab(one) for one in BINDINGS), pod("peer", container()), service)
+    ready(home, "peer")
+    outer = home.value(".status.podIP", "pod", "peer")
+    for name in BINDINGS:
+        is_shown(home, name, "Running")
+    for name in BINDINGS:
+        boots(home, name)
+        program = ECHO.replace("OUTER", outer).replace("OUT", str(OUT)).replace("IN", str(IN))
+        said(home, name, f"cat > /tmp/echo.py <<'END'\n{program}END\n(python3 /tmp/echo.py >/dev/null 2>&1 &)")
+    for name in BINDINGS:
+        _moves_with_its_connections(home, name)
+
+
+def _moves_with_its_connections(home: Product, name: str) -> None:
+    address, node = (home.value(path, "vmi", name) for path in (".status.interfaces[0].ipAddress", ".status.nodeName"))
+    pid = said(home, name, "pidof python3")
+    ways = [("in", address, IN), ("out", address, OUT)]
+    if name == "masquerade":
+        ways.append(("in", home.value(".spec.clusterIP", "service", "front"), 80))
+    peers = [Peer(home, "peer", *way) for way in ways]
+    for peer in peers:
+        peer.begin()
+    before = launchers(home, name)
+    moved = migrate(home, name)
+    ends(home, moved)
+    time.sleep(0.5)  # traffic that nothing waits for: what would break now breaks after the move
+    results = [peer.end() for peer in peers]
+    print(f"{name}: downtime {downtime_ms(home, moved)} ms, connections {results}")
+    assert all(one["bytes"] > 10_000 for one in results), results
+    assert home.value(".status.interfaces[0].ipAddress", "vmi", name) == address
+    assert home.value(".status.nodeName", "vmi", name) != node
+    assert said(home, name, "pidof python3") == pid
+    wait(lambda: len(launchers(home, name)) == 1 and launchers(home, name) != before, "one launcher is left", 30)
+    is_shown(home, name, "Running")
