@@ -37,6 +37,7 @@ _VERBS = {
     "engine": "the engine behind all this: start, stop, status, logs",
     "kubeconfig": "print the kubeconfig, or merge it into yours",
     "image": "make, fetch and send container disks",
+    "disk": "what the disks of this home take",
     "inspect": "say whether and how a disk image will boot",
     "doctor": "what this machine has and lacks, and how to mend it",
     "completion": "shell completion for bash, zsh or fish",
