@@ -1,16 +1,17 @@
-"""What a real Linux guest shows of itself, and what goes into it through its agent: stages, probes, keys, passwords."""
+"""What a real Linux guest shows of itself, what goes into it through its agent, and how it goes on after a rest."""
 
 from __future__ import annotations
 
 import base64
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ..e2e.product import Product, wait
-from .machines import condition, container_disk, machine
+from .machines import condition, container_disk, is_shown, machine
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(480)]
@@ -42,12 +43,19 @@ def events(home: Product, reason: str) -> list[str]:
     return home.value(".items[*].message", "events", f"--field-selector=reason={reason}").splitlines()
 
 
-def test_keys_passwords_and_stages_of_a_guest(home: Product, tmp_path: Path) -> None:
-    apply(home, secret("keys", one=new_key(tmp_path, "first")))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the keys are that the tests share."""
+    return tmp_path_factory.mktemp("keys")
+
+
+def test_keys_passwords_and_stages_of_a_guest(home: Product, folder: Path) -> None:
+    apply(home, secret("keys", one=new_key(folder, "first")))
     ready = {"exec": {"command": ["test", "-e", "/etc/inittab"]}, "periodSeconds": 1, "failureThreshold": 300}
     alive = {"guestAgentPing": {}, "initialDelaySeconds": 120}
     wanted = machine("lab", container_disk(LAB), memory="256Mi", readinessProbe=ready, livenessProbe=alive, accessCredentials=[
         credential("sshPublicKey", "keys", users=["root", "tester"]), credential("userPassword", "words")])  # fmt: skip
+    wanted["spec"]["template"]["metadata"]["annotations"] = {"vmpod.io/warm-start": "true"}
     device = {"interfaces": [{"name": "default", "masquerade": {}, "ports": [{"port": 22}]}]}
     wanted["spec"]["template"]["spec"]["domain"]["devices"] |= device
     wanted["spec"]["template"]["spec"]["networks"] = [{"name": "default", "pod": {}}]
@@ -62,15 +70,15 @@ def test_keys_passwords_and_stages_of_a_guest(home: Product, tmp_path: Path) -> 
     wait(lambda: condition(home, "vm", "lab", "AccessCredentialsSynchronized").get("status") == "True", "in the guest", 30, 0.2)
     assert events(home, "AccessCredentialsSyncSuccess") == ["Access credentials sync successful."]
     assert "Access credentials sync failed: Secret default/words not found" in events(home, "AccessCredentialsSyncFailed")
-    assert log_in(home, tmp_path / "first", "cat", "/home/tester/.ssh/authorized_keys") == (tmp_path / "first.pub").read_text().strip()
-    before = log_in(home, tmp_path / "first", "grep", "-h", "^tester:", "/etc/passwd", "/etc/shadow", "||:")
+    assert log_in(home, folder / "first", "cat", "/home/tester/.ssh/authorized_keys") == (folder / "first.pub").read_text().strip()
+    before = log_in(home, folder / "first", "grep", "-h", "^tester:", "/etc/passwd", "/etc/shadow", "||:")
     assert "$" in before, before
 
     apply(home, secret("words", tester="battery staple"))
-    apply(home, secret("keys", one=new_key(tmp_path, "second")))
-    wait(lambda: log_in(home, tmp_path / "second", "uname") == "Linux", "the second key opens", 60, 0.5)
-    assert "Permission denied" in log_in(home, tmp_path / "first", "uname")
-    after = log_in(home, tmp_path / "second", "grep", "-h", "^tester:", "/etc/passwd", "/etc/shadow", "||:")
+    apply(home, secret("keys", one=new_key(folder, "second")))
+    wait(lambda: log_in(home, folder / "second", "uname") == "Linux", "the second key opens", 60, 0.5)
+    assert "Permission denied" in log_in(home, folder / "first", "uname")
+    after = log_in(home, folder / "second", "grep", "-h", "^tester:", "/etc/passwd", "/etc/shadow", "||:")
     assert "$" in after and after != before
 
     stage = condition(home, "vm", "lab", "vmpod.io/GuestStage")
@@ -81,4 +89,28 @@ def test_keys_passwords_and_stages_of_a_guest(home: Product, tmp_path: Path) -> 
     assert '"kind":"VirtualMachineInstanceFileSystemList"' in disks and '"mountPoint":"/"' in disks
     users = home.kubectl("get", "--raw", f"{SUB}/userlist").stdout
     assert '"kind":"VirtualMachineInstanceGuestOSUserList"' in users and '"items":[' in users
+
+
+def test_the_guest_goes_on_after_a_rest(home: Product, folder: Path) -> None:
+    """With all that it held in memory, the time put right, the network as it was; measured on the way."""
+    def guest(*words: str) -> str:
+        return log_in(home, folder / "second", *words)
+
+    boot = guest("cat", "/proc/sys/kernel/random/boot_id")
+    guest("(n=0; while :; do n=$((n+1)); echo $n >/run/n; sleep 0.1; done) >/dev/null 2>&1 </dev/null &")
+    wait(lambda: int(guest("cat", "/run/n")) > 0, "it counts", 20)
+    home.vmpod("stop", "lab")
+    is_shown(home, "lab", "Stopped")
+    time.sleep(3)  # by so much its clock is behind at first
+    begin = time.monotonic()
+    home.vmpod("start", "lab")
+    took_s = time.monotonic() - begin
+    assert guest("cat", "/proc/sys/kernel/random/boot_id") == boot
+    wait(lambda: abs(int(guest("date", "+%s")) - time.time()) < 2.5, "its clock is right", 30, 0.5)
+    first = int(guest("cat", "/run/n"))
+    wait(lambda: int(guest("cat", "/run/n")) > first, "it counts on", 20)
+    told = home.value('.items[*].message', "events", "--field-selector=reason=WarmStarted")
+    assert "goes on where it was" in told
+    print(f"started to Ready in {took_s:.2f} s: {told}")
+    assert guest("wget", "-q", "-O", "-", "http://10.0.2.1:1/", "||", "echo", "reached").endswith("reached")
     home.kubectl("delete", "vm", "lab", "--timeout=60s")

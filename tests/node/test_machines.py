@@ -21,7 +21,16 @@ from vmpod.client.inprocess import InProcess, User
 from vmpod.drivers.host import facts, oci
 from vmpod.drivers.net.network import Network
 from vmpod.drivers.podman.client import Podman
-from vmpod.kinds import CONFIGMAP, EVENT, PERSISTENTVOLUMECLAIM, POD, SECRET, SERVICE, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import (
+    CONFIGMAP,
+    EVENT,
+    PERSISTENTVOLUMECLAIM,
+    POD,
+    SECRET,
+    SERVICE,
+    VIRTUALMACHINE,
+    VIRTUALMACHINEINSTANCE,
+)
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get
 from vmpod.model.status import ApiError
@@ -33,7 +42,7 @@ from vmpod.testing.api import FakeApi
 from vmpod.testing.guest import GREETING, write_disk
 
 pytestmark = pytest.mark.host
-KINDS = (POD, PERSISTENTVOLUMECLAIM, VIRTUALMACHINEINSTANCE, SECRET, CONFIGMAP, SERVICE, EVENT)
+KINDS = (POD, PERSISTENTVOLUMECLAIM, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE, SECRET, CONFIGMAP, SERVICE, EVENT)
 
 
 @dataclass(frozen=True)

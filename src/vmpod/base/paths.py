@@ -105,6 +105,14 @@ class Paths:
         return self.pods / uid
 
     @property
+    def memory(self) -> Path:
+        """What machines had in memory when they were stopped, one folder each: only the engine opens it."""
+        return self.home / "memory"
+
+    def saved(self, namespace: str, machine: str) -> Path:
+        return self.memory / f"{namespace}_{machine}"
+
+    @property
     def network(self) -> Path:
         return self.home / "network"
 
@@ -137,7 +145,7 @@ class Paths:
         them in mount namespaces of their own, and need no way through it."""
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.home.chmod(0o700)
-        for folder in (self.pki, self.network, self.run, self.staging):
+        for folder in (self.pki, self.network, self.run, self.staging, self.memory):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.bases, self.layers, self.volumes, self.pods):
             folder.mkdir(mode=0o711, parents=True, exist_ok=True)

@@ -92,9 +92,10 @@ def _of_images(paths: Paths) -> list[str]:
 
 
 def _of_pods(paths: Paths) -> list[str]:
-    """By the headers of the disks that pods have for themselves: overlays on container disks."""
+    """By the headers of the disks that pods have for themselves, or left with their memory: overlays on bases."""
     found = []
-    for disk in paths.pods.glob("*/disks/*.qcow2"):
+    places = ((paths.pods, "*/disks/*.qcow2"), (paths.pods, "*/*/disks/*.qcow2"), (paths.memory, "*/disks/*.qcow2"))
+    for disk in (one for folder, pattern in places for one in folder.glob(pattern)):
         try:
             found.append(formats.backing_name(disk).rpartition("/")[2])
         except OSError:  # its pod has just gone

@@ -48,6 +48,10 @@ class Ascent:
             self._learn(stages.switched_on(time.time()))
         self._news.set()
 
+    def resumed(self) -> None:
+        """The guest goes on with the memory that it had when the machine was stopped."""
+        self._learn(stages.resumed(time.time()))
+
     def restarted(self) -> None:
         """The guest begins anew in the same machine."""
         self._offset = self._log.stat().st_size if self._log.exists() else 0

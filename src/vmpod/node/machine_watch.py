@@ -17,7 +17,7 @@ from vmpod.drivers.qemu.args.channel import AGENT_CHARDEV
 from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get
-from vmpod.node import machine_files, machine_growth, machine_links, machine_probes
+from vmpod.node import machine_files, machine_growth, machine_links, machine_probes, machine_resume
 from vmpod.node.machine_credentials import OFFLINE, Keeper
 from vmpod.node.machine_freeze import Freezer
 from vmpod.node.machine_stages import Ascent
@@ -210,10 +210,32 @@ class Watch:
             attempt += 1
             await asyncio.sleep(_QUICK_S if attempt < _QUICK_TIMES else _SLOW_S)
 
+    async def _resume(self, qmp: Monitor) -> None:
+        """A machine that rested goes on where it was."""
+        begin = asyncio.get_running_loop().time()
+        try:
+            record = await machine_resume.resume(qmp, self.machine.folder.parent)
+        except OSError as error:
+            raise Gone("read the machine's memory", str(error)) from None
+        if record is None:
+            return
+        took_s = asyncio.get_running_loop().time() - begin
+        self._note(self, "Normal", "WarmStarted", f"The guest goes on where it was at {record['at']}, {took_s:.1f} s "
+                   "after QEMU answered")  # fmt: skip
+        self.ascent.resumed()
+        self._begin("clock", self._set_clock(str(record["at"])))
+
+    async def _set_clock(self, since: str) -> None:
+        why = await machine_resume.set_clock(self.ask, self._execute, lambda: self.seen.guest.connected)
+        if why:
+            text = f"The guest's clock stands where it was at {since} until the guest itself puts it right: {why}"
+            self._note(self, "Warning", "ClockBehind", text)
+
     async def _take_stock(self, qmp: Monitor) -> None:
         if self.dormant:
             self.observe(run_state=await qmp.status())
             return
+        await self._resume(qmp)
         down = await machine_links.bring(qmp, self._links)  # first: the guest has hardly begun
         kind = self.seen.machine_type or await qmp.machine_type()
         state = await qmp.status()

@@ -29,7 +29,7 @@ from vmpod.drivers.podman.spec import ContainerSpec
 from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
-from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.kinds.parts.migration import JOB, active_launcher, comes_from, is_active, is_awaiting
 from vmpod.model import conditions, status
@@ -42,6 +42,7 @@ from vmpod.node.machine_around import Neighbours
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
 from vmpod.node.machine_watch import Machine, Watch
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.resting import Resting
 from vmpod.node.status import machine as machine_status
 from vmpod.node.status.machine import Guest, Observed
 from vmpod.node.translate.machine import ACCELERATOR, machine_spec
@@ -117,6 +118,7 @@ class Machines:
         self._watches: dict[str, Watch] = {}
         self._writing: dict[str, asyncio.Lock] = {}
         self._tasks = Tasks()
+        self._resting = Resting(cache, paths, self._events, self._tasks)
 
     # life ------------------------------------------------------------------------------------------------
 
@@ -125,6 +127,9 @@ class Machines:
         self._cache.subscribe(POD, self._pod_changed)
         self._cache.subscribe(VIRTUALMACHINEINSTANCE, self._vmi_changed)
         self._cache.subscribe(SECRET, self._secret_changed)
+        self._cache.subscribe(VIRTUALMACHINE, self._owner_changed)
+        self._cache.subscribe(PERSISTENTVOLUMECLAIM, self._owner_changed)
+        self._resting.sweep()
         for pod in self._cache.list(POD, selector=from_map(_LAUNCHER)):
             folder = machine_files.run_folder(self._paths, uid(pod))
             if (folder / "qmp.sock").exists() and get(pod, "status", "phase") in ("Pending", "Running"):
@@ -237,7 +242,8 @@ class Machines:
 
     def nic(self, pod: Object, search: tuple[str, ...] = ()) -> MachineNic | None:
         """The card that the network makes for a launcher pod's machine. Raises Problem for what cannot be."""
-        return machine_nic(self._owner(pod), search)
+        vmi = self._owner(pod)
+        return self._resting.nic(vmi, machine_nic(vmi, search))
 
     async def desired(
         self, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
@@ -272,6 +278,7 @@ class Machines:
         machine = _arriving(machine_spec(vmi, volumes, attachment, self._facts), vmi, pod)
         _check_programs(vmi, machine, self._facts)
         self._check_memory(vmi, machine)
+        machine = self._resting.awaken(vmi, uid(pod), machine, volumes, self._facts)
         if vain := cpu.in_vain(machine):
             why = f"without KVM the guest's processor does not show {', '.join(vain)}"
             self._note(watch, "Warning", "NotEmulated", why)
@@ -346,6 +353,10 @@ class Machines:
             watch.start()
         return watch
 
+    def _owner_changed(self, kind: str, owner: Object) -> None:
+        if kind == "DELETED":
+            self._resting.sweep()
+
     def _secret_changed(self, kind: str, secret: Object) -> None:
         for watch in self._watches.values():
             if self._around.needs(watch, secret):
@@ -408,14 +419,15 @@ class Machines:
     # the end ---------------------------------------------------------------------------------------------
 
     async def power_down(self, pod_uid: str) -> None:
-        """Press the machine's power button until it is gone; returns at once. Without a machine: nothing.
+        """Press the machine's power button until it is gone; returns at once, or when the memory of one that is to
+        rest is kept. Without a machine: nothing.
 
         A launcher that its guest has left, or has not reached, is ended: there is nobody to hear the button.
         """
         watch = self._watches.get(pod_uid) or self._find(pod_uid)
         if watch is not None and watch.dormant:
             await watch.end()
-        elif watch is not None:
+        elif watch is not None and not await self._resting.rest(watch, self._attachment(pod_uid)):
             watch.power_down()
 
     def _find(self, pod_uid: str) -> Watch | None:
@@ -429,6 +441,7 @@ class Machines:
     async def ended(self, pod: Object, exit_code: int) -> None:
         """QEMU has ended: say how (Succeeded or Failed), with its last words when it crashed."""
         vmi = self.vmi(pod)
+        await self._resting.keep(pod, vmi, failed=exit_code != 0 and not is_deleting(pod))
         if vmi is None or get(vmi, "status", "phase") in machine_status.FINAL or not is_active(vmi, pod):
             if vmi is not None and exit_code and is_awaiting(vmi, pod):
                 await self._tell_lost(pod, vmi, exit_code)

@@ -26,7 +26,7 @@ from vmpod.kinds.parts.migration import comes_from
 from vmpod.model import quantity
 from vmpod.model.meta import Object, controller_of, get, labels, name, namespace, uid
 from vmpod.model.selectors import from_map
-from vmpod.node import claimdisk, claimusers, machine_files, ownership
+from vmpod.node import claimdisk, claimusers, machine_files, ownership, saves
 from vmpod.node.claimdisk import QEMU_UID, ClaimDisk
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.prepared import PreparedVolume
@@ -80,6 +80,7 @@ class Volumes:
     async def release(self, pod_uid: str) -> None:
         """Remove what the pod had for itself; claims stay."""
         self.warnings.pop(pod_uid, None)
+        await asyncio.to_thread(saves.give_back, self._paths, pod_uid)
         await asyncio.to_thread(shutil.rmtree, self._paths.pod(pod_uid), True)
 
     # containers

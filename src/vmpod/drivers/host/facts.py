@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import platform
@@ -192,6 +193,14 @@ def memory(field: str) -> int:
 def memory_to_give() -> int:
     """Bytes that a new process could have: what is available, and free swap."""
     return memory("MemAvailable") + memory("SwapFree")
+
+
+def processor() -> str:
+    """Which processor this is, with all that it can do, in few words."""
+    first = _text(Path("/proc/cpuinfo")).partition("\n\n")[0]
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    flags = hashlib.sha256(told.get("flags", "").encode()).hexdigest()[:8]
+    return f"{told.get('model name', platform.machine())} ({flags})"
 
 
 def huge_pages_folder(size: int) -> Path:

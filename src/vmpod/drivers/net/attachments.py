@@ -30,7 +30,7 @@ class MachineNic:
     `binding` is `masquerade` (the guest has an address of its own behind the pod's) or `bridge` (the guest takes
     over the pod's address). `ports` and `ranges` limit what masquerade lets in, as (protocol, port) and (protocol,
     first, last); none means everything. `uid` owns the tap device, which has `queues`. `hostname`, `search` and
-    further `options` (code, value in hexadecimal) go to the guest by DHCP.
+    further `options` (code, value in hexadecimal) go to the guest by DHCP. `address` is the pod's if it is free.
     """
 
     binding: str = "masquerade"
@@ -44,6 +44,7 @@ class MachineNic:
     ranges: tuple[tuple[str, int, int], ...] = ()
     queues: int = 1
     options: tuple[tuple[int, str], ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True)

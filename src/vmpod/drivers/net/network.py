@@ -173,7 +173,7 @@ class Network:
         return known
 
     def _describe(self, uid: str, known: Attachment | None, machine: MachineNic | None) -> Attachment:
-        ip = known.ip if known else self._free_address()
+        ip = known.ip if known else self._wanted_address(machine) or self._free_address()
         uplinks = hostnet.uplinks(default_only=True) if self.config.egress else []
         made = describe(uid, ip, self.config, mtu=hostnet.mtu(uplinks), nic=machine)
         return replace(made, device=known.device, standby=known.standby) if known else made
@@ -218,6 +218,12 @@ class Network:
             name = links.namespace(self.config.home_id)
             await proc.run(["ip", "-n", name, "-force", "-batch", "-"], stdin="".join(lines).encode(),
                            what="hand over cards on further networks", fix=_FIX)  # fmt: skip
+
+    def _wanted_address(self, machine: MachineNic | None) -> str:
+        """The address that a machine had before, unless another pod has it now."""
+        wanted = machine.address if machine else ""
+        taken = {attachment.ip for attachment, _ in self._attached.values()}
+        return wanted if wanted and wanted not in taken and IPv4Address(wanted) in self.config.pods else ""
 
     def _free_address(self) -> str:
         taken = [attachment.ip for attachment, _ in self._attached.values()]
@@ -418,5 +424,5 @@ def _same_wiring(one: MachineNic | None, other: MachineNic | None) -> bool:
     """Whether two cards need the same devices and rules; names and model are no part of that."""
     if one is None or other is None:
         return one is other
-    bare = [replace(nic, hostname="", search=(), model="", options=()) for nic in (one, other)]
+    bare = [replace(nic, hostname="", search=(), model="", options=(), address="") for nic in (one, other)]
     return bare[0] == bare[1]

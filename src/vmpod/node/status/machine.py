@@ -325,7 +325,7 @@ def _emulation(old: list[Object], seen: Observed, why: str, now: datetime) -> li
 
 
 def _paused(old: list[Object], seen: Observed, now: datetime) -> list[Object]:
-    if not seen.is_paused:
+    if not seen.is_paused or (seen.stop_wished and seen.run_state == "paused"):  # its memory is being kept
         return conditions.without(old, "Paused")
     if seen.run_state == "io-error":
         return conditions.set_condition(old, "Paused", True, "PausedIOError",

@@ -18,11 +18,12 @@ from vmpod.model.selectors import from_map
 CONDITION = "vmpod.io/GuestStage"
 FIRMWARE, DISK, LOADER, KERNEL, INIT = "Firmware", "BootDisk", "BootLoader", "Kernel", "Init"
 CONSOLE, ADDRESS, AGENT, PORT = "Console", "Address", "Agent", "Port"
+RESUMED = "Resumed"
 AFTER_DISK = (LOADER, KERNEL, INIT)
 _BOOT = (FIRMWARE, DISK, *AFTER_DISK)  # in the order in which they come
 _WORDS = {
     FIRMWARE: "firmware", DISK: "boot disk", LOADER: "boot loader", KERNEL: "kernel", INIT: "init",
-    CONSOLE: "console", ADDRESS: "address", AGENT: "agent",
+    CONSOLE: "console", ADDRESS: "address", AGENT: "agent", RESUMED: "memory",
 }
 _MARKS = tuple((stage, re.compile(b"|".join(patterns), re.MULTILINE)) for stage, patterns in (
     (LOADER, (rb"GNU GRUB", rb"Welcome to GRUB", rb"(SYS|ISO|EXT|PXE)LINUX \d", rb"systemd-boot",
@@ -74,11 +75,16 @@ def switched_on(now: float) -> Progress:
     return Progress(now, (Stage(FIRMWARE, 0.0),))
 
 
+def resumed(now: float) -> Progress:
+    """A guest that goes on with its memory has booted long ago."""
+    return Progress(now, (Stage(RESUMED, 0.0),))
+
+
 def advance(known: Progress, look: Look) -> Progress:
     """The progress with what was seen now. A stage of the boot is not seen any more once a later one was."""
     found: list[Stage] = []
     late = max((_BOOT.index(one.name) for one in known.stages if one.name in _BOOT), default=0)
-    for name in _boot_stages(look):
+    for name in () if known.has(RESUMED) else _boot_stages(look):
         if _BOOT.index(name) > late:
             late = _BOOT.index(name)
             found.append(Stage(name, look.now - known.since))
@@ -98,8 +104,8 @@ def _boot_stages(look: Look) -> Iterable[str]:
 
 
 def _other_stages(known: Progress, look: Look) -> Iterable[tuple[str, float, str]]:
-    speaks = look.console and not known.has(LOADER, KERNEL, INIT) and not any(one != DISK for one in _boot_stages(look))
-    yield CONSOLE, look.now if speaks else 0.0, ""
+    is_known = known.has(*AFTER_DISK, RESUMED) or any(one != DISK for one in _boot_stages(look))
+    yield CONSOLE, look.now if look.console and not is_known else 0.0, ""
     yield ADDRESS, look.leased_at if look.leased_at >= known.since else 0.0, ""
     yield AGENT, look.now if look.has_agent else 0.0, ""
     yield PORT, look.now if look.port else 0.0, str(look.port)
@@ -107,7 +113,7 @@ def _other_stages(known: Progress, look: Look) -> Iterable[tuple[str, float, str
 
 def is_done(known: Progress, *, has_ports: bool) -> bool:
     """Whether there is nothing more to see that matters."""
-    return known.has(PORT if has_ports else AGENT) and known.has(AGENT, INIT)
+    return known.has(PORT if has_ports else AGENT) and known.has(AGENT, INIT, RESUMED)
 
 
 def words(known: Progress) -> str:
