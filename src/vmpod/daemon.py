@@ -284,6 +284,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     from vmpod.node.snapshots import Snapshots
     from vmpod.node.streams import NodeStreams
     from vmpod.node.volumes import Volumes
+    from vmpod.node.volumesnapshots import VolumeSnapshots
     from vmpod.reconcile.actions import Note
     from vmpod.reconcile.events import Recorder
 
@@ -323,6 +324,10 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     migrations = Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node))
     await migrations.start()
     parts.push_async_callback(migrations.stop)
+    volume_snapshots = VolumeSnapshots(client, cache, paths, snapshots, disks.bases,
+                                       Recorder(client, "snapshot-controller", home.node))  # fmt: skip
+    await volume_snapshots.start()
+    parts.push_async_callback(volume_snapshots.stop)
     streams.node = NodeStreams(agent, machines, claims, paths, served_port=port)
 
 

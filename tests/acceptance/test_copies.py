@@ -140,3 +140,48 @@ def test_a_copy_of_files(golden: Product) -> None:
     assert (folder / "b").is_symlink() and (folder / "c").is_dir()
     home.kubectl("delete", "pvc", "--all", "--timeout=60s")
     gone(home, "pvc")
+
+
+def volume_snapshot(name: str, claim: str, **spec: str) -> Object:
+    return {"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": {"name": name},
+            "spec": {"source": {"persistentVolumeClaimName": claim}, **spec}}  # fmt: skip
+
+
+def test_a_snapshot_of_a_running_machine_fills_claims(golden: Product) -> None:
+    home = golden
+    apply(home, by_reference("first"), machine("first", claim_disk("first")))
+    is_shown(home, "first", "Running")
+    with stream(home, "first", "console") as console:
+        console.send(b"b")
+        heard(console, b"b")
+        apply(home, volume_snapshot("saved", "first", volumeSnapshotClassName="csi-azuredisk-vsc"))
+        home.kubectl("wait", "--for=jsonpath={.status.readyToUse}=true", "vs/saved", "--timeout=40s")
+        console.send(b"c")
+        heard(console, b"c")
+    told = home.kubectl("get", "vs,vsc").stdout
+    assert "16Mi" in told and "snapcontent-" in told and "VolumeSnapshotClassRelaxed" in home.kubectl("describe", "vs", "saved").stdout
+    wanted, native = datavolume("second", snapshot={"name": "saved", "namespace": "default"}), claim("third")
+    native["spec"]["dataSource"] = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "saved"}
+    apply(home, wanted, native, machine("second", claim_disk("second")), machine("third", claim_disk("third")))
+    assert (kept(home, "second"), kept(home, "third")) == ("b", "b")
+    assert tell(home, "first", "restart") == (202, "")
+    wait(lambda: home.value(".status.stateChangeRequests", "vm", "first") == "", "it was restarted", 20)
+    wait(lambda: kept(home, "first") == "c", "it keeps what it wrote since", 30)
+    home.kubectl("delete", "vs", "saved", "--timeout=30s")
+    gone(home, "vs", "vsc")
+    home.kubectl("delete", "vm,dv,pvc", "--all", "--timeout=60s")
+    gone(home, "vm", "vmi", "dv", "pvc")
+    wait(lambda: not list(Paths(home.home).layers.iterdir()), "no layer is left", 20)
+
+
+def test_a_snapshot_that_cannot_be(golden: Product) -> None:
+    home = golden
+    script = "echo words > /v/a"
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "files"}}]
+    apply(home, claim("files"), pod("writer", container(script, volumeMounts=[mount("v", "/v")]), volumes=volumes, restartPolicy="Never"))
+    wait(lambda: home.value(".status.phase", "pod", "writer") == "Succeeded", "it has written", 40)
+    apply(home, volume_snapshot("files", "files"), volume_snapshot("none", "nothing"))
+    for name, why in (("files", "holds files, not a disk"), ("none", "gone or not bound")):
+        wait(lambda one=name, words=why: words in home.value(".status.error.message", "vs", one), f"{name} says {why}", 20)  # type: ignore[misc]
+    home.kubectl("delete", "vs,pod,pvc", "--all", "--timeout=60s")
+    gone(home, "vs", "pvc")

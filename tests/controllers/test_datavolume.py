@@ -8,7 +8,7 @@ import pytest
 
 from vmpod.controllers import datasource, garbage
 from vmpod.controllers import datavolume as controller
-from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
 from vmpod.model import conditions, meta
 from vmpod.model.meta import Object
 from vmpod.testing.world import World
@@ -121,7 +121,7 @@ def test_a_failure_is_told_with_its_cause() -> None:
     ("spec", "why"),
     [
         ({"source": {"pvc": {"name": "a", "namespace": "b"}}}, "The source pvc b/a doesn't exist"),
-        ({"source": {"snapshot": {"name": "a", "namespace": "b"}}}, "spec.source.snapshot is not supported yet"),
+        ({"source": {"snapshot": {"name": "a", "namespace": "b"}}}, "The source snapshot b/a doesn't exist"),
         ({"source": None, "sourceRef": {"kind": "DataSource", "name": "a"}}, "The source DataSource default/a doesn't exist"),
         ({"source": None, "sourceRef": {"kind": "Other", "name": "a"}}, "Unsupported sourceRef kind Other"),
         ({"storage": {}}, "PVC size is missing"),
@@ -195,6 +195,24 @@ def test_a_copy_is_not_smaller_than_its_source() -> None:
     world.settle({controller: {}})
     assert world.get(PERSISTENTVOLUMECLAIM, "default", "small") is None
     assert "2Gi < 3Gi" in world.notes[-1].message
+
+
+def test_a_copy_of_a_snapshot_waits_until_it_is_ready() -> None:
+    world = world_of({"snapshot": {"name": "saved", "namespace": "golden"}}, storage={})
+    spec = {"source": {"persistentVolumeClaimName": "image"}}
+    world.put(VOLUMESNAPSHOT, {"metadata": {"name": "saved", "namespace": "golden"}, "spec": spec}, {"readyToUse": False})
+    world.put(DATASOURCE, {"metadata": {"name": "s", "namespace": "golden"}, "spec": {"source": {"snapshot": {"name": "saved"}}}})
+    world.settle({controller: {}, datasource: {}})
+    assert condition_of(world, "Running")[1] == "SnapshotNotReady"
+    world.update(VOLUMESNAPSHOT, "golden", "saved", {"status": {"readyToUse": True, "restoreSize": "3Gi"}}, "status")
+    world.settle({controller: {}, datasource: {}})
+    made = claim(world)
+    assert meta.annotations(made)[_ANNOTATION + "import.source"] == "snapshot"
+    assert made["spec"]["resources"]["requests"]["storage"] == "3Gi"
+    assert report(world, pod_phase="Running")["phase"] == "CloneFromSnapshotSourceInProgress"
+    assert report(world, pod_phase="Succeeded")["phase"] == "Succeeded"
+    told = meta.get(world.get(DATASOURCE, "golden", "s"), "status", "conditions")
+    assert conditions.is_true(told, "Ready")
 
 
 @pytest.mark.parametrize("through", [1, 2, 3])

@@ -1,10 +1,16 @@
-"""What a new home holds before the first command: namespaces, the storage class, instance types, preferences."""
+"""What a new home holds before the first command: namespaces, the classes of storage, instance types, preferences."""
 
 from __future__ import annotations
 
 from vmpod.client.client import Client
 from vmpod.controllers.commontypes import instancetypes, preferences
-from vmpod.kinds import NAMESPACE, STORAGECLASS, VIRTUALMACHINECLUSTERINSTANCETYPE, VIRTUALMACHINECLUSTERPREFERENCE
+from vmpod.kinds import (
+    NAMESPACE,
+    STORAGECLASS,
+    VIRTUALMACHINECLUSTERINSTANCETYPE,
+    VIRTUALMACHINECLUSTERPREFERENCE,
+    VOLUMESNAPSHOTCLASS,
+)
 from vmpod.kinds.kind import Kind
 from vmpod.model.meta import Object
 from vmpod.model.status import ApiError
@@ -16,6 +22,11 @@ STORAGE_CLASS: Object = {
     "provisioner": "vmpod.io/local", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
     "allowVolumeExpansion": True,
 }  # fmt: skip
+SNAPSHOT_CLASS: Object = {
+    "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass",
+    "metadata": {"name": "local", "annotations": {"snapshot.storage.kubernetes.io/is-default-class": "true"}},
+    "driver": "vmpod.io/local", "deletionPolicy": "Delete",
+}  # fmt: skip
 
 
 async def bootstrap(client: Client) -> None:
@@ -23,6 +34,7 @@ async def bootstrap(client: Client) -> None:
     for one in NAMESPACES:
         await _ensure(client, NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
     await _ensure(client, STORAGECLASS, STORAGE_CLASS)
+    await _ensure(client, VOLUMESNAPSHOTCLASS, SNAPSHOT_CLASS)
     await _ensure_types(client)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from vmpod.client.cache import Cache
-from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get, is_deleting, namespace
 from vmpod.reconcile.actions import Plan
@@ -28,7 +28,9 @@ def _keys(source: Object) -> list[Key]:
 
 
 WATCHES = (own(DATASOURCE), Watch(PERSISTENTVOLUMECLAIM, found=_sources), Watch(DATAVOLUME, found=_sources),
-           Watch(DATASOURCE, found=_sources))  # fmt: skip
+           Watch(DATASOURCE, found=_sources), Watch(VOLUMESNAPSHOT, found=_sources))  # fmt: skip
+_KINDS = {"pvc": PERSISTENTVOLUMECLAIM, "snapshot": VOLUMESNAPSHOT, "dataSource": DATASOURCE}
+_WORDS = {"pvc": "PVC", "snapshot": "Snapshot", "dataSource": "DataSource"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     given = get(source, "spec", "source", default={})
     kind = next((name for name, content in given.items() if content), "")
     at = _keys(source)[0] if kind else ("", "")
-    named = cache.get({"dataSource": DATASOURCE}.get(kind, PERSISTENTVOLUMECLAIM), *at) if kind else None
+    named = cache.get(_KINDS[kind], *at) if kind else None
     return Seen(source, kind, named, cache.get(DATAVOLUME, *at) if kind == "pvc" else None, now)
 
 
@@ -72,10 +74,11 @@ def _state(seen: Seen) -> tuple[bool, str, str]:
     """Whether it can be copied from, the reason and the message, in CDI's words."""
     if not seen.kind:
         return False, "NoSource", "No source PVC set"
-    if seen.kind == "snapshot":
-        return False, "NotSupported", "spec.source.snapshot is not supported yet"
     if seen.named is None:
-        return False, "NotFound", "PVC not found" if seen.kind == "pvc" else "DataSource not found"
+        return False, "NotFound", f"{_WORDS[seen.kind]} not found"
+    if seen.kind == "snapshot":
+        is_ready = get(seen.named, "status", "readyToUse") is True
+        return (True, "Ready", _READY) if is_ready else (False, "SnapshotNotReady", "Snapshot phase is not ready")
     if seen.kind == "dataSource":
         is_ready = conditions.is_true(get(seen.named, "status", "conditions", default=[]), "Ready")
         return (True, "Ready", _READY) if is_ready else (False, "NotReady", "the DataSource that it names is not ready")

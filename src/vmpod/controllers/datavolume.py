@@ -10,7 +10,7 @@ from vmpod.client.cache import Cache
 from vmpod.controllers.children import adopt, is_controlled_by
 from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal
 from vmpod.controllers.datavolumesource import Source, find_source, is_copy
-from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace
 from vmpod.model.meta import annotations as annotations_of
@@ -26,7 +26,7 @@ def _copies(origin: Object, cache: Cache) -> Iterable[Key]:
 
 
 WATCHES = (own(DATAVOLUME), Watch(PERSISTENTVOLUMECLAIM, lambda claim: (key_of(claim),), _copies),
-           Watch(DATASOURCE, found=_copies))  # fmt: skip
+           Watch(DATASOURCE, found=_copies), Watch(VOLUMESNAPSHOT, found=_copies))  # fmt: skip
 _STORAGE = "cdi.kubevirt.io/storage."
 _PROGRESS = "vmpod.io/progress"
 _EVENTS = {
@@ -43,11 +43,16 @@ _UPLOAD_EVENTS = {
 _COPY_EVENTS = {
     "CloneScheduled": ("Normal", "CloneScheduled", "Cloning from {1} into {0} scheduled"),
     "CloneInProgress": ("Normal", "CloneInProgress", "Cloning from {1} into {0} in progress"),
+    "CloneFromSnapshotSourceInProgress": (
+        "Normal", "CloneFromSnapshotSourceInProgress", "Creating PVC {0} from snapshot {1} in progress"),
     "Succeeded": ("Normal", "CloneSucceeded", "Successfully cloned from {1} into {0}"),
     "Failed": ("Warning", "CloneFailed", "Cloning from {1} into {0} failed"),
 }
-_PHASES = {"pvc": ("CloneScheduled", "CloneInProgress")}  # of sources, scheduled and under way
-_MOVES = ("ImportInProgress", "UploadReady", "CloneInProgress")
+_PHASES = {  # of sources, scheduled and under way
+    "pvc": ("CloneScheduled", "CloneInProgress"),
+    "snapshot": ("CloneScheduled", "CloneFromSnapshotSourceInProgress"),
+}
+_MOVES = ("ImportInProgress", "UploadReady", "CloneInProgress", "CloneFromSnapshotSourceInProgress")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from vmpod.model.meta import Object, get, name, namespace
 OWNED_BY = "cdi.kubevirt.io/ownedByDataVolume"
 _IMPORT = "cdi.kubevirt.io/storage.import."
 _STORAGE = "cdi.kubevirt.io/storage."
-_SUPPORTED = ("blank", "http", "pvc", "registry", "upload")
+_SUPPORTED = ("blank", "http", "pvc", "registry", "snapshot", "upload")
 UPLOAD_TARGET = "cdi.kubevirt.io/storage.upload.target"
 _CLAIM_FIELDS = ("accessModes", "resources", "storageClassName", "volumeMode", "volumeName", "selector",
                  "dataSource", "dataSourceRef")
@@ -22,6 +22,7 @@ _SOURCE_FIELDS = {
     "blank": (),
     "upload": (),
     "pvc": ("name", "namespace"),
+    "snapshot": ("name", "namespace"),
 }
 
 

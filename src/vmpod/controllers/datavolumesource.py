@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vmpod.client.cache import Cache
-from vmpod.kinds import DATASOURCE, PERSISTENTVOLUMECLAIM
+from vmpod.kinds import DATASOURCE, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, is_deleting, name, namespace
 
 Named = tuple[str, str]
-_COPIED = {"pvc": PERSISTENTVOLUMECLAIM}
+_COPIED = {"pvc": PERSISTENTVOLUMECLAIM, "snapshot": VOLUMESNAPSHOT}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Source:
         if self.origin is None:
             return ""
         asked = get(self.origin, "spec", "resources", "requests", "storage")
-        return str(get(self.origin, "status", "capacity", "storage") or asked or "")
+        held = get(self.origin, "status", "capacity", "storage") or get(self.origin, "status", "restoreSize")
+        return str(held or asked or "")
 
 
 def is_copy(volume: Object) -> bool:
@@ -82,6 +83,9 @@ def _with_origin(kind: str, content: Object, where: str, cache: Cache) -> Source
     found = cache.get(_COPIED[kind], *key)
     if found is None or is_deleting(found):
         return Source(kind, content, None, ("CloneWithoutSource", f"The source {kind} {'/'.join(key)} doesn't exist"))
+    if kind == "snapshot" and get(found, "status", "readyToUse") is not True:
+        told = f"The source snapshot {'/'.join(key)} is not ready to use"
+        return Source(kind, content, None, ("SnapshotNotReady", told))
     return Source(kind, content, found)
 
 

@@ -40,6 +40,9 @@ from vmpod.kinds.virtualmachinepreference import VIRTUALMACHINEPREFERENCE
 from vmpod.kinds.virtualmachinerestore import VIRTUALMACHINERESTORE
 from vmpod.kinds.virtualmachinesnapshot import VIRTUALMACHINESNAPSHOT
 from vmpod.kinds.virtualmachinesnapshotcontent import VIRTUALMACHINESNAPSHOTCONTENT
+from vmpod.kinds.volumesnapshot import VOLUMESNAPSHOT
+from vmpod.kinds.volumesnapshotclass import VOLUMESNAPSHOTCLASS
+from vmpod.kinds.volumesnapshotcontent import VOLUMESNAPSHOTCONTENT
 from vmpod.model.meta import Object
 
 KINDS: tuple[Kind, ...] = (
@@ -76,6 +79,9 @@ KINDS: tuple[Kind, ...] = (
     VIRTUALMACHINERESTORE,
     DATAVOLUME,
     DATASOURCE,
+    VOLUMESNAPSHOT,
+    VOLUMESNAPSHOTCONTENT,
+    VOLUMESNAPSHOTCLASS,
     KUBEVIRT,
     CDI,
     CDICONFIG,
@@ -141,6 +147,9 @@ __all__ = [
     "VIRTUALMACHINERESTORE",
     "VIRTUALMACHINESNAPSHOT",
     "VIRTUALMACHINESNAPSHOTCONTENT",
+    "VOLUMESNAPSHOT",
+    "VOLUMESNAPSHOTCLASS",
+    "VOLUMESNAPSHOTCONTENT",
     "Kind",
     "find",
     "for_kind",

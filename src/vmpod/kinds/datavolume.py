@@ -29,6 +29,7 @@ _SPEC: Tree = {
         "blank": ACTED,
         "upload": ACTED,
         "pvc": ACTED,
+        "snapshot": ACTED,
     },
     "sourceRef": ACTED,
 }

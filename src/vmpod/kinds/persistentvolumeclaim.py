@@ -9,13 +9,14 @@ from vmpod.kinds.parts.cells import cell
 from vmpod.kinds.parts.claims import claim_cells, claim_spec_errors, storage_request
 from vmpod.kinds.parts.metadata import metadata_rules
 from vmpod.kinds.parts.pod_defaults import canonical_resources
-from vmpod.kinds.parts.reading import dig, fill, mapping, section
+from vmpod.kinds.parts.reading import dig, fill, mapping, section, text
 from vmpod.model import quantity
 from vmpod.model.meta import Object
 from vmpod.model.status import FieldError, refused
 from vmpod.model.table import AGE, NAME
 
 _IMPORT = "cdi.kubevirt.io/storage.import"
+_COPIED = {("", "PersistentVolumeClaim"): "pvc", ("snapshot.storage.k8s.io", "VolumeSnapshot"): "snapshot"}
 IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
@@ -37,10 +38,11 @@ def begin(obj: Object) -> Object:
     if named:
         spec.setdefault("dataSourceRef", dict(named))
         spec.setdefault("dataSource", {key: value for key, value in named.items() if key != "namespace"})
-    if named.get("kind") == "PersistentVolumeClaim" and not named.get("apiGroup"):
+    source = _COPIED.get((text(named, "apiGroup"), text(named, "kind")))
+    if source:
         notes = section(obj, "metadata", "annotations")
         where = f"{named['namespace']}/" if named.get("namespace") else ""
-        fill(notes, f"{_IMPORT}.source", "pvc")
+        fill(notes, f"{_IMPORT}.source", source)
         fill(notes, f"{_IMPORT}.endpoint", f"{where}{named.get('name')}")
     return obj
 

@@ -27,6 +27,7 @@ _REFERENCE: Final = re.compile(rb'"#/components/schemas/([^"]+)"')
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _DECODED: Final = 512  # definitions kept decoded; a Pod needs about 200
 _CNI: Final = "k8s.cni.cncf.io"
+_SNAPSHOT: Final = "snapshot.storage.k8s.io"
 _OWN: Final = {  # of kinds whose schema no package carries
     "io.cncf.cni.k8s.v1.NetworkAttachmentDefinition": orjson.dumps({
         "description": "A further network for pods, in the form of the Network Plumbing Working Group.",
@@ -90,7 +91,7 @@ def _bare(schema: Any) -> Any:
 
 def is_custom(kind: Kind) -> bool:
     """Whether a real cluster serves the kind from a CustomResourceDefinition."""
-    return kind.group in ("kubevirt.io", _CNI) or kind.group.endswith(".kubevirt.io")
+    return kind.group in ("kubevirt.io", _CNI, _SNAPSHOT) or kind.group.endswith(".kubevirt.io")
 
 
 @cache

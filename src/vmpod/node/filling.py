@@ -19,6 +19,7 @@ from vmpod.node import claimdisk, imports, layers
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.copies import Copies
 from vmpod.node.imports import Progress
+from vmpod.node.snapshotlayers import find_layer
 from vmpod.node.translate import claim as claims
 from vmpod.node.translate import snapshot
 from vmpod.node.translate.claim import room_of
@@ -86,9 +87,12 @@ class Filler:
         await claimdisk.make(self._paths, folder, room, base)
 
     async def _fill_from_snapshot(self, claim: Object, folder: Path) -> None:
-        """Lay the claim's disk on a layer that a snapshot of its own namespace holds. Raises Problem."""
-        contents = self._cache.list(VIRTUALMACHINESNAPSHOTCONTENT, namespace(claim))
-        layer = snapshot.source_layer(contents, meta.annotations(claim).get(claims.ENDPOINT, ""))
+        """Lay the claim's disk on the layer of a VolumeSnapshot, or of a machine's snapshot. Raises Problem."""
+        where, _, wanted = meta.annotations(claim).get(claims.ENDPOINT, "").rpartition("/")
+        layer = find_layer(self._cache, where or namespace(claim), wanted)
+        if layer is None:
+            contents = self._cache.list(VIRTUALMACHINESNAPSHOTCONTENT, namespace(claim))
+            layer = snapshot.source_layer(contents, wanted)
         beneath = layers.chain(self._paths, layers.word(layer))[0]
         is_raw = beneath.format == "raw"
         virtual = formats.size_of(beneath.path) if is_raw else await overlay.virtual_bytes(beneath.path)

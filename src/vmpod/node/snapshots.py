@@ -85,12 +85,14 @@ class Snapshots:
 
     def _gather(self, key: Key, cache: Cache, now: datetime) -> Seen | None:
         content = cache.get(KIND, *key)
-        if content is None:
-            return None
+        return None if content is None else self.look(content, now)
+
+    def look(self, content: Object, now: datetime) -> Seen:
+        """The disks that a content backs up, and the machine that has them."""
         vmi = self._machine(content)
-        launchers = cache.owned(POD, uid(vmi)) if vmi else []
+        launchers = self._cache.owned(POD, uid(vmi)) if vmi else []
         launcher = next((name(pod) for pod in launchers if is_active(vmi, pod) and _is_active(pod)), "")
-        disks = tuple(self._disk(key[0], one) for one in snapshot.backups(content))
+        disks = tuple(self._disk(namespace(content), one) for one in snapshot.backups(content))
         return Seen(content, disks, launcher, vmi is not None and self._up(vmi) is not None, now)
 
     def _machine(self, content: Object) -> Object | None:
@@ -110,7 +112,8 @@ class Snapshots:
         busy = name(bound) in self._volumes.freezing
         plugged = next((name(vmi) for vmi in self._cache.list(VIRTUALMACHINEINSTANCE, where)
                         if (where, wanted) in plugged_claims_of(vmi)), "")  # fmt: skip
-        return Disk(backup["volumeName"], wanted, claims.size_bytes(claim), bound, users, busy, plugged)
+        return Disk(backup["volumeName"], wanted, claims.size_bytes(claim), bound, users, busy, plugged,
+                    str(backup.get("mark") or ""))  # fmt: skip
 
     async def _apply(self, action: Any) -> Written | None:
         match action:
@@ -122,25 +125,29 @@ class Snapshots:
                 return await shell.apply(self._client, action)
 
     async def _take(self, seen: Seen) -> Written | None:
-        """Whoever begins to use a disk after this look finds it being frozen, and waits."""
-        names = {name(disk.bound) for disk in seen.disks if disk.bound is not None}
-        self._volumes.freezing |= names
         try:
-            moment = await self._freeze(seen)
+            moment = await self.freeze(seen)
         except (Problem, OSError) as problem:
             why = problem.why if isinstance(problem, Problem) else str(problem)
             await self._recorder.record(Note("Warning", "VolumeSnapshotFailed", str(problem), seen.content))
             told = snapshot.failure(seen, why)
             return await shell.apply(self._client, told[0]) if told else None
+        return await shell.apply(self._client, snapshot.success(seen.content, moment))
+
+    async def freeze(self, seen: Seen) -> datetime:
+        """Make the disks layers; when that was. Whoever begins to use one meanwhile waits. Raises Problem, OSError."""
+        names = {name(disk.bound) for disk in seen.disks if disk.bound is not None}
+        self._volumes.freezing |= names
+        try:
+            return await self._freeze(seen)
         finally:
             self._volumes.freezing -= names
-        return await shell.apply(self._client, snapshot.success(seen.content, moment))
 
     async def _freeze(self, seen: Seen) -> datetime:
         """When the disks were frozen. What is recorded holds the same data before and after QEMU's change."""
         switches = []
         for disk in seen.disks:
-            layer, folder = snapshot.layer_of(seen.content, disk.volume), self._folder(disk)
+            layer, folder = snapshot.layer_of(seen.content, disk.key), self._folder(disk)
             layers.hold(self._paths, layer)
             head = await claimdisk.freeze(self._paths, folder, disk.size_bytes, layer)
             if disk.users:

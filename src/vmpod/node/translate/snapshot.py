@@ -30,6 +30,12 @@ class Disk:
     users: tuple[str, ...]
     is_busy: bool
     plugged_into: str = ""  # the running machine that has it as a hotplugged disk
+    mark: str = ""  # what its layer is named by, where that is not the volume
+
+    @property
+    def key(self) -> str:
+        """What its layer is named by."""
+        return self.mark or self.volume
 
 
 @dataclass(frozen=True)
