@@ -105,7 +105,7 @@ class NoClaims:
 class NoMachines:
     """There are none."""
 
-    def nic(self, pod: Object, search: tuple[str, ...] = ()) -> MachineNic | None:
+    def nic(self, pod: Object, search: tuple[str, ...] = (), servers: tuple[str, ...] = ()) -> MachineNic | None:
         return None
 
     def vmi(self, pod: Object) -> Object | None:

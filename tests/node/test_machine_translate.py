@@ -319,8 +319,10 @@ def test_no_firmware_for_what_is_asked() -> None:
 def test_cards() -> None:
     ports = [{"port": 80}, {"port": 53, "protocol": "UDP", "name": "dns"}]
     card = {"name": "default", "masquerade": {}, "ports": ports, "macAddress": "02:11:11:11:11:11"}
-    nic = machine_nic(vmi({"devices": {"interfaces": [card]}}), ("default.svc.cluster.local",))
+    servers = ("10.2.0.10", "fd00::1")
+    nic = machine_nic(vmi({"devices": {"interfaces": [card]}}), ("default.svc.cluster.local",), servers)
     assert nic is not None
+    assert nic.servers == ("10.2.0.10",)  # by DHCP only addresses of version 4 are told
     assert (nic.binding, nic.mac, nic.ports) == ("masquerade", "02:11:11:11:11:11", (("tcp", 80), ("udp", 53)))
     assert (nic.uid, nic.hostname, nic.search, nic.guest_cidr) == (107, "vm1", ("default.svc.cluster.local",), "10.0.2.0/24")
     bare = machine_nic(vmi({"devices": {}}, networks=[]))

@@ -105,6 +105,16 @@ def test_name_resolution_by_policy() -> None:
         "search a.b\nnameserver 1.1.1.1\noptions ndots:2\n")
 
 
+def test_guests_are_told_what_their_pods_are() -> None:
+    own = "nameserver 9.9.9.9\nsearch corp.example\n"
+    found = etc.guest_resolution(pod(subdomain="db"), "10.2.0.10", own)
+    assert found.servers == ("10.2.0.10",)
+    assert found.searches[:2] == ("db.ns.svc.cluster.local", "ns.svc.cluster.local")
+    config = {"nameservers": ["1.1.1.1", "fd00::1"], "searches": ["a.b"]}
+    alone = etc.guest_resolution(pod(subdomain="db", dnsPolicy="None", dnsConfig=config), "x", own)
+    assert (alone.servers, alone.searches) == (("1.1.1.1", "fd00::1"), ("a.b",))
+
+
 def test_hosts() -> None:
     text = etc.hosts(pod(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["x", "y"]}], subdomain="sub"), "10.1.0.2")
     assert "10.1.0.2\tp.sub.ns.svc.cluster.local\tp\n" in text and text.endswith("1.2.3.4\tx\ty\n")

@@ -240,10 +240,10 @@ class Machines:
 
     # what should be --------------------------------------------------------------------------------------
 
-    def nic(self, pod: Object, search: tuple[str, ...] = ()) -> MachineNic | None:
+    def nic(self, pod: Object, search: tuple[str, ...] = (), servers: tuple[str, ...] = ()) -> MachineNic | None:
         """The card that the network makes for a launcher pod's machine. Raises Problem for what cannot be."""
         vmi = self._owner(pod)
-        return self._resting.nic(vmi, machine_nic(vmi, search))
+        return self._resting.nic(vmi, machine_nic(vmi, search, servers))
 
     async def desired(
         self, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None

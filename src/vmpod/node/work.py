@@ -104,7 +104,7 @@ class VolumeStore(Protocol):
 class MachineStore(Protocol):
     """Who knows machines: what their pods' container should be, and how they end."""
 
-    def nic(self, pod: Object, search: tuple[str, ...] = ()) -> MachineNic | None: ...
+    def nic(self, pod: Object, search: tuple[str, ...] = (), servers: tuple[str, ...] = ()) -> MachineNic | None: ...
 
     def vmi(self, pod: Object) -> Object | None: ...
 
@@ -217,8 +217,7 @@ class Work:
             for said in unsupported(pod):
                 self._t.notices.warn(pod, "UnsupportedField", said)
         try:
-            search = etc.cluster_search(meta.namespace(pod))
-            nic = self._t.machines.nic(pod, search) if is_launcher(pod) else None
+            nic = self._nic(pod) if is_launcher(pod) else None
             source = self._t.machines.source_of(pod) if is_launcher(pod) else ""
             await self._t.network.attach(
                 meta.uid(pod), machine=nic, wishes=self._wishes(pod), twin_of=source)
@@ -227,6 +226,11 @@ class Work:
             said = f"Failed to create pod sandbox: {problem}"
             self._t.notices.warn(pod, "FailedCreatePodSandBox", said)
             notes.network = self._trouble("FailedCreatePodSandBox", said, _CONFIG_PAUSE_S)
+
+    def _nic(self, pod: Object) -> MachineNic | None:
+        own = _HOSTS_RESOLV.read_text() if _HOSTS_RESOLV.exists() else ""
+        found = etc.guest_resolution(pod, self._t.network.config.dns_address, own)
+        return self._t.machines.nic(pod, found.searches, found.servers)
 
     def _wishes(self, pod: Object) -> tuple[LinkWish, ...]:
         vmi = self._t.machines.vmi(pod) if is_launcher(pod) else None

@@ -29,8 +29,9 @@ class MachineNic:
 
     `binding` is `masquerade` (the guest has an address of its own behind the pod's) or `bridge` (the guest takes
     over the pod's address). `ports` and `ranges` limit what masquerade lets in, as (protocol, port) and (protocol,
-    first, last); none means everything. `uid` owns the tap device, which has `queues`. `hostname`, `search` and
-    further `options` (code, value in hexadecimal) go to the guest by DHCP. `address` is the pod's if it is free.
+    first, last); none means everything. `uid` owns the tap device, which has `queues`. `hostname`, `search`, the name
+    `servers` (none: ours) and further `options` (code, value in hexadecimal) go to the guest by DHCP. `address` is the
+    pod's if it is free.
     """
 
     binding: str = "masquerade"
@@ -45,6 +46,7 @@ class MachineNic:
     queues: int = 1
     options: tuple[tuple[int, str], ...] = ()
     address: str = ""
+    servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def _decode(fields: dict[str, Any]) -> Attachment:
     nic = fields.pop("nic", None)
     if nic:
         nic["ports"] = tuple((protocol, port) for protocol, port in nic["ports"])
-        nic["search"] = tuple(nic["search"])
+        nic["search"], nic["servers"] = tuple(nic["search"]), tuple(nic.get("servers", ()))
         nic["ranges"] = tuple((protocol, first, last) for protocol, first, last in nic.get("ranges", ()))
         nic["options"] = tuple((code, value) for code, value in nic.get("options", ()))
         nic = MachineNic(**nic)

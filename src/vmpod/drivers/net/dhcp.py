@@ -80,7 +80,9 @@ def _lease_options(lease: dict[str, Any], *, inform: bool) -> list[tuple[int, by
     options = [
         (_MASK, mask), (_BROADCAST, broadcast), (_MTU, struct.pack("!H", lease["mtu"])),
     ]  # fmt: skip
-    options += [(code, _ip(lease[key])) for code, key in ((_ROUTER, "router"), (_DNS, "dns")) if lease[key]]
+    servers = lease.get("servers") or ([lease["dns"]] if lease["dns"] else [])
+    options += [(_ROUTER, _ip(lease["router"]))] if lease["router"] else []
+    options += [(_DNS, b"".join(_ip(server) for server in servers))] if servers else []
     if not inform:
         options.append((_LEASE, struct.pack("!I", _FOREVER)))
     if lease["hostname"]:

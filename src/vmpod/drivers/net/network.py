@@ -424,5 +424,5 @@ def _same_wiring(one: MachineNic | None, other: MachineNic | None) -> bool:
     """Whether two cards need the same devices and rules; names and model are no part of that."""
     if one is None or other is None:
         return one is other
-    bare = [replace(nic, hostname="", search=(), model="", options=(), address="") for nic in (one, other)]
+    bare = [replace(nic, hostname="", search=(), servers=(), model="", options=(), address="") for nic in (one, other)]
     return bare[0] == bare[1]

@@ -77,7 +77,7 @@ def _lease(a: Attachment, nic: MachineNic, config: NetworkConfig, guest: Guest) 
         "netns": a.netns_path, "device": GUEST_BRIDGE, "mac": a.guest_mac, "ip": a.guest_ip,
         "mask": str(network.netmask), "router": router, "server": router, "dns": config.dns_address,
         "mtu": a.mtu, "hostname": nic.hostname or guest.hostname, "search": list(nic.search or guest.search),
-        "routes": [], "options": [list(option) for option in nic.options],
+        "servers": list(nic.servers), "routes": [], "options": [list(option) for option in nic.options],
     }  # fmt: skip
 
 

@@ -107,7 +107,7 @@ _MACHINE: Tree = {
     "startStrategy": ACTED,
     "terminationGracePeriodSeconds": ACTED,
     "evictionStrategy": ACTED,
-    "dnsPolicy": frozenset({"ClusterFirst", ""}),
+    "dnsPolicy": ACTED, "dnsConfig": {"nameservers": ACTED, "searches": ACTED},
     "schedulerName": frozenset({"default-scheduler", ""}),
     "readinessProbe": _PROBE,
     "livenessProbe": _PROBE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from vmpod.model import meta
 from vmpod.model.meta import Object
@@ -16,8 +17,37 @@ def cluster_search(namespace: str) -> tuple[str, ...]:
     return (f"{namespace}.svc.{CLUSTER_DOMAIN}", f"svc.{CLUSTER_DOMAIN}", CLUSTER_DOMAIN)
 
 
+@dataclass(frozen=True)
+class Resolution:
+    """Whom a pod or guest asks for names, the domains of short ones, and options of resolv.conf(5)."""
+
+    servers: tuple[str, ...]
+    searches: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
 def resolv_conf(pod: Object, dns_address: str, hosts_own: str) -> str:
     """resolv.conf(5) by dnsPolicy and dnsConfig; `hosts_own` is the text of this machine's."""
+    found = resolution(pod, dns_address, hosts_own)
+    lines = [f"search {' '.join(found.searches)}"] if found.searches else []
+    lines += [f"nameserver {server}" for server in found.servers]
+    lines += [f"options {' '.join(found.options)}"] if found.options else []
+    return "\n".join(lines) + "\n"
+
+
+def guest_resolution(launcher: Object, dns_address: str, hosts_own: str) -> Resolution:
+    """What the guest of a launcher pod is told by DHCP: what its pod is, the subdomain first (as KubeVirt does)."""
+    found = resolution(launcher, dns_address, hosts_own)
+    subdomain = meta.get(launcher, "spec", "subdomain")
+    policy = meta.get(launcher, "spec", "dnsPolicy")
+    if not subdomain or policy in ("None", "Default"):
+        return found
+    own = f"{subdomain}.{cluster_search(meta.namespace(launcher))[0]}"
+    return replace(found, searches=tuple(_unique([own, *found.searches])))
+
+
+def resolution(pod: Object, dns_address: str, hosts_own: str) -> Resolution:
+    """By dnsPolicy and dnsConfig, as the kubelet has it (Kubernetes: "DNS for Services and Pods")."""
     spec = meta.get(pod, "spec", default={})
     policy = spec.get("dnsPolicy") or "ClusterFirst"
     if policy == "ClusterFirst" and spec.get("hostNetwork"):
@@ -31,11 +61,7 @@ def resolv_conf(pod: Object, dns_address: str, hosts_own: str) -> str:
     config = spec.get("dnsConfig") or {}
     servers = _unique([*servers, *(config.get("nameservers") or ())])[:_MAX_SERVERS]
     searches = _unique([*searches, *(config.get("searches") or ())])[:_MAX_SEARCHES]
-    options = _options(options, config.get("options") or ())
-    lines = [f"search {' '.join(searches)}"] if searches else []
-    lines += [f"nameserver {server}" for server in servers]
-    lines += [f"options {' '.join(options)}"] if options else []
-    return "\n".join(lines) + "\n"
+    return Resolution(tuple(servers), tuple(searches), tuple(_options(options, config.get("options") or ())))
 
 
 def _host_settings(text: str) -> tuple[list[str], list[str], list[str]]:

@@ -97,8 +97,10 @@ def binding(vmi: Object, card: Mapping[str, Any]) -> str:
                    "use masquerade: {} or bridge: {}")
 
 
-def machine_nic(vmi: Object, search: tuple[str, ...] = ()) -> MachineNic | None:
-    """What the network attaches for this machine, None when it has no card."""
+def machine_nic(
+    vmi: Object, search: tuple[str, ...] = (), servers: tuple[str, ...] = ()
+) -> MachineNic | None:
+    """What the network attaches for this machine, None when it has no card; by DHCP it tells where names are found."""
     card = interface(vmi)
     if card is None:
         return None
@@ -109,7 +111,7 @@ def machine_nic(vmi: Object, search: tuple[str, ...] = ()) -> MachineNic | None:
         binding=binding(vmi, card), mac=str(card.get("macAddress") or ""), ports=_ports(card),
         guest_cidr=str(cidr or _GUEST_CIDR), model=model,
         uid=QEMU_USER, hostname=guest_hostname(vmi), search=search, ranges=_ranges(card), queues=queues(vmi, model),
-        options=dhcp_options(vmi, card),
+        options=dhcp_options(vmi, card), servers=tuple(one for one in servers if ":" not in one),
     )
 
 
