@@ -7,11 +7,10 @@ from datetime import datetime
 
 from vmpod.base.clock import parse
 from vmpod.controllers import pods
-from vmpod.kinds.parts.migration import FINAL, JOB, is_active
+from vmpod.kinds.parts.migration import FINAL, JOB, WAITING, is_active
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get, is_deleting, labels, uid
 
-WAITING = "vmpod.io/Waiting"
 _ABORTED = "migrationAbortRequested"
 _UNSCHEDULABLE_S, _PENDING_S = 300.0, 900.0
 

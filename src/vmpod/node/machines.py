@@ -131,11 +131,10 @@ class Machines:
         self._cache.subscribe(PERSISTENTVOLUMECLAIM, self._owner_changed)
         self._resting.sweep()
         for pod in self._cache.list(POD, selector=from_map(_LAUNCHER)):
-            folder = machine_files.run_folder(self._paths, uid(pod))
-            if (folder / "qmp.sock").exists() and get(pod, "status", "phase") in ("Pending", "Running"):
-                vmi = self.vmi(pod)
-                if vmi is not None:
-                    self._follow(pod, vmi, self._attachment(uid(pod)))
+            wire, vmi = self._attachment(uid(pod)), self.vmi(pod)
+            has_begun = wire is not None or (machine_files.run_folder(self._paths, uid(pod)) / "qmp.sock").exists()
+            if has_begun and vmi is not None and get(pod, "status", "phase") in ("Pending", "Running"):
+                self._follow(pod, vmi, wire)
 
     async def stop(self) -> None:
         """Stop following; the machines run on."""

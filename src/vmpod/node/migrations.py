@@ -21,10 +21,11 @@ from vmpod.client.cache import Cache
 from vmpod.client.client import Client
 from vmpod.drivers.net.attachments import Attachment
 from vmpod.drivers.qemu import migration as qemu
+from vmpod.drivers.qemu.lookout import Lookout
 from vmpod.drivers.qemu.migration import Progress
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.kinds import POD, VIRTUALMACHINEINSTANCE, VIRTUALMACHINEINSTANCEMIGRATION
-from vmpod.kinds.parts.migration import FINAL, is_active, is_migrating
+from vmpod.kinds.parts.migration import DOWNTIME, FINAL, is_active, is_migrating
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.model.status import ApiError
@@ -34,7 +35,6 @@ from vmpod.reconcile.actions import Note
 from vmpod.reconcile.events import Recorder
 
 KIND = VIRTUALMACHINEINSTANCEMIGRATION
-DOWNTIME = "vmpod.io/Downtime"
 _GIB = 1 << 30
 _UNBEGUN = "the engine ended while it began the migration"
 _LOOK_S = 0.5
@@ -151,10 +151,23 @@ class Migrations:
     async def _move_once(self, vmi: Object) -> None:
         """One move from wherever it stands to its end. Raises Failed, Problem, ApiError."""
         source, target = await self._both(vmi)
-        seen = await qemu.look(source.qmp)
-        if not seen.status or get(vmi, "status", "migrationState", "startTimestamp") is None:
-            await self._begin(vmi, source, target)
-        await self._follow(vmi, source, target)
+        lookout = self._lookout(source)
+        try:
+            seen = await qemu.look(source.qmp)
+            if not seen.status or get(vmi, "status", "migrationState", "startTimestamp") is None:
+                await self._begin(vmi, source, target)
+            await self._follow(vmi, source, target)
+        except asyncio.CancelledError:
+            lookout.leave(call_off=True)
+            raise
+        except BaseException:
+            self._tasks.start(lookout.dismiss(), f"end of the lookout of {name(vmi)}")
+            raise
+        self._tasks.start(lookout.dismiss(), f"end of the lookout of {name(vmi)}")
+
+    def _lookout(self, source: Watch) -> Lookout:
+        folder = source.machine.folder
+        return Lookout(folder / "qmp.sock", folder.parent / "lookout.log")
 
     async def _both(self, vmi: Object) -> tuple[Watch, Watch]:
         """Both machines, once both answer. Raises Failed when one of them is gone, or the move was cancelled."""

@@ -14,6 +14,8 @@ MOVES_FROM = "vmpod.io/migration-source"
 """Annotation of such a launcher: the uid of the pod that the machine comes from"""
 MACHINE = "kubevirt.io/vmi-name"
 """Label of a migration: the instance that it moves"""
+DOWNTIME, WAITING = "vmpod.io/Downtime", "vmpod.io/Waiting"
+"""Conditions of a migration: how long the guest stood still, and what is waited for"""
 FINAL = ("Succeeded", "Failed")
 MIGRATABLE = "LiveMigratable"
 _DISKS, _CARDS = "DisksNotLiveMigratable", "InterfaceNotLiveMigratable"
