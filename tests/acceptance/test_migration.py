@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 import textwrap
 import time
@@ -15,7 +18,7 @@ import pytest
 from ..conftest import Kubectl
 from ..e2e.conftest import product
 from ..e2e.product import Product, wait
-from .machines import Object, condition, container_disk, heard, is_shown, machine, stream
+from .machines import Object, condition, container_disk, heard, is_shown, machine, shown, stream
 from .pods import apply, container, pod, ready
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
@@ -83,6 +86,7 @@ def lab(name: str, **spec: Any) -> Object:
     card: Object = {"name": "default", name: {}}
     inside["interfaces"] = [card | ({"ports": [{"port": IN}]} if name == "masquerade" else {})]
     inside["autoattachGraphicsDevice"] = False
+    wanted["spec"]["template"]["spec"]["evictionStrategy"] = "LiveMigrate"
     return wanted
 
 
@@ -148,7 +152,9 @@ def launchers(home: Product, name: str) -> list[str]:
     return home.kubectl("get", "pods", "-l", f"vm.kubevirt.io/name={name}", "-o", "name").stdout.split()
 
 
-def test_open_connections_live_on(home: Product) -> None:
+@pytest.fixture(scope="module")
+def guests(home: Product) -> None:
+    """Two machines with a running guest, one for each binding, that echo what they are sent."""
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"},
                "spec": {"selector": {"vm": "masquerade"}, "ports": [{"port": 80, "targetPort": IN}]}}  # fmt: skip
     apply(home, *(lab(one) for one in BINDINGS), pod("peer", container()), service)
@@ -160,8 +166,11 @@ def test_open_connections_live_on(home: Product) -> None:
         boots(home, name)
         program = ECHO.replace("OUTER", outer).replace("OUT", str(OUT)).replace("IN", str(IN))
         said(home, name, f"cat > /tmp/echo.py <<'END'\n{program}END\n(python3 /tmp/echo.py >/dev/null 2>&1 &)")
-    for name in BINDINGS:
-        _moves_with_its_connections(home, name)
+
+
+@pytest.mark.parametrize("name", BINDINGS)
+def test_open_connections_live_on(home: Product, guests: None, name: str) -> None:
+    _moves_with_its_connections(home, name)
 
 
 def _moves_with_its_connections(home: Product, name: str) -> None:
@@ -185,3 +194,95 @@ def _moves_with_its_connections(home: Product, name: str) -> None:
     assert said(home, name, "pidof python3") == pid
     wait(lambda: len(launchers(home, name)) == 1 and launchers(home, name) != before, "one launcher is left", 30)
     is_shown(home, name, "Running")
+
+
+def slow(home: Product, name: str) -> None:
+    """Let this machine move so slowly that there is time to disturb it."""
+    spec = {"selectors": {"virtualMachineInstanceSelector": {"vm": name}}, "bandwidthPerMigration": "8Mi"}
+    apply(home, {"apiVersion": "migrations.kubevirt.io/v1alpha1", "kind": "MigrationPolicy",
+                 "metadata": {"name": name}, "spec": spec})  # fmt: skip
+
+
+def at_phase(home: Product, migration: str, phase: str) -> None:
+    wait(lambda: home.value(".status.phase", "vmim", migration) == phase, f"the migration is {phase}", 60, 0.05)
+
+
+def stays(home: Product, name: str, pid: str, node: str) -> None:
+    """The guest goes on where it was, with one launcher, and answers on its network."""
+    wait(lambda: len(launchers(home, name)) == 1, "one launcher is left", 30)
+    assert home.value(".status.nodeName", "vmi", name) == node
+    assert echoed(home.value(".status.interfaces[0].ipAddress", "vmi", name))
+    assert said(home, name, "pidof python3") == pid
+    is_shown(home, name, "Running")
+
+
+def echoed(address: str) -> bool:
+    """Whether the guest sends back what it is sent, asked by the host."""
+    with socket.create_connection((address, IN), 10) as door:
+        door.sendall(b"ping")
+        return door.recv(4) == b"ping"
+
+
+def test_a_move_that_is_called_off(home: Product, guests: None) -> None:
+    slow(home, "masquerade")
+    pid, node = said(home, "masquerade", "pidof python3"), home.value(".status.nodeName", "vmi", "masquerade")
+    moved = migrate(home, "masquerade")
+    at_phase(home, moved, "Running")
+    assert shown(home, "masquerade") == "Migrating"
+    assert home.value(".status.migrationState.migrationPolicyName", "vmi", "masquerade") == "masquerade"
+    done = home.vmpod("migrate", "masquerade", check=False)
+    assert done.returncode == 1 and "in-flight migration detected" in done.stderr
+    home.vmpod("migrate", "masquerade", "--cancel")
+    home.kubectl("wait", "--for=delete", "vmim", moved, "--timeout=60s")
+    state = home.read("vmi", "masquerade")["status"]["migrationState"]
+    assert (state["failed"], state["abortStatus"], state["failureReason"]) == (True, "Succeeded", "Live migration aborted")
+    stays(home, "masquerade", pid, node)
+
+
+def test_a_target_that_dies(home: Product, guests: None) -> None:
+    slow(home, "masquerade")
+    pid, node = said(home, "masquerade", "pidof python3"), home.value(".status.nodeName", "vmi", "masquerade")
+    moved = migrate(home, "masquerade")
+    at_phase(home, moved, "Running")
+    os.kill(qemu(home, home.value(".status.migrationState.targetPod", "vmi", "masquerade")), signal.SIGKILL)
+    ends(home, moved, "Failed")
+    assert condition(home, "vmim", moved, "vmpod.io/Downtime") == {}
+    stays(home, "masquerade", pid, node)
+
+
+def qemu(home: Product, launcher: str) -> int:
+    """The pid of the QEMU in a launcher."""
+    uid = home.value(".metadata.uid", "pod", launcher)
+    argv = ["podman", "ps", "--filter", f"label=io.vmpod.pod={uid}", "--format", "{{.Pid}}"]
+    return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("phase", ["Scheduling", "Running"])
+def test_an_engine_that_is_killed_meanwhile(home: Product, guests: None, phase: str) -> None:
+    """The guest answers while there is no engine; the next one tells the truth, and nothing is doubled."""
+    slow(home, "bridge")
+    pid, address = said(home, "bridge", "pidof python3"), home.value(".status.interfaces[0].ipAddress", "vmi", "bridge")
+    moved = migrate(home, "bridge")
+    at_phase(home, moved, phase)
+    home.kill_engine()
+    time.sleep(3)
+    assert echoed(address)
+    home.vmpod("engine", "start")
+    wait(lambda: home.value(".status.phase", "vmim", moved) in ("Succeeded", "Failed"), "the migration has ended", 90)
+    wait(lambda: len(launchers(home, "bridge")) == 1, "one launcher is left", 30)
+    has_moved = home.value(".status.phase", "vmim", moved) == "Succeeded"
+    node = home.value(f".status.migrationState.{'target' if has_moved else 'source'}Node", "vmim", moved)
+    stays(home, "bridge", pid, node or home.value(".status.nodeName", "vmi", "bridge"))
+
+
+def test_a_drain_moves_the_machine(home: Product, guests: None) -> None:
+    home.kubectl("delete", "migrationpolicies", "--all")
+    pid, node = said(home, "bridge", "pidof python3"), home.value(".status.nodeName", "vmi", "bridge")
+    done = home.kubectl("drain", node, "--pod-selector=vm=bridge", "--timeout=120s", timeout_s=130)
+    assert f"node/{node} drained" in done.stdout
+    assert home.value(".status.nodeName", "vmi", "bridge") != node
+    assert not home.value(".status.evacuationNodeName", "vmi", "bridge")
+    assert said(home, "bridge", "pidof python3") == pid
+    names = {one["metadata"]["name"] for one in home.read("vmim")["items"]}
+    assert any(name.startswith("kubevirt-evacuation-") for name in names)
+    home.kubectl("uncordon", node)

@@ -156,11 +156,26 @@ def test_what_virtctl_sends(home: Product) -> None:
     wrong = played(home, *RUNNING)
     assert not wrong, "\n".join(wrong)
     machines.runs_anew(home, "vm1", before)
+    assert moved_and_called_off(home) == []
     assert played(home, *REFUSED, *ENDING) == []
     is_shown(home, "vm1", "Stopped")
     home.kubectl("delete", "secret/pw", "service/svc1")
     home.kubectl("delete", "vm,dv,pvc", "--all", "--timeout=60s")
     gone(home, "vm", "vmi", "dv", "pvc", "pv")
+
+
+def moved_and_called_off(home: Product) -> list[str]:
+    """`virtctl migrate`, then `migrate-cancel`: it looks for the machine's migrations and deletes the first."""
+    wrong = played(home, Sent("migrate", "PUT", f"{VM}/migrate", "{}", 202))
+    path = f"/apis/kubevirt.io/v1{NS}/virtualmachineinstancemigrations"
+    with SimpleClient.load(Paths(home.home).kubeconfig) as client:
+        found = json.loads(client.raw("GET", path, query={"labelSelector": "kubevirt.io/vmi-name==vm1"}).body)["items"]
+    (one,) = (each["metadata"]["name"] for each in found)
+    options = '{"kind":"DeleteOptions","apiVersion":"kubevirt.io/v1"}\n'
+    wrong += played(home, Sent("migrate-cancel", "DELETE", f"{path}/{one}", options, type=JSON))
+    gone(home, "vmim")
+    is_shown(home, "vm1", "Running")
+    return wrong
 
 
 # What virtctl prints, without asking the server, for `kubectl create -f -`.

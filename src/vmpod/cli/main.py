@@ -29,6 +29,7 @@ _VERBS = {
     "unpause": "let a paused virtual machine go on",
     "soft-reboot": "ask the guest to reboot",
     "reset": "reset a virtual machine, as a button would",
+    "migrate": "move a running virtual machine to another node",
     "addvolume": "plug a disk into a running virtual machine",
     "removevolume": "unplug a disk from a running virtual machine",
     "snapshot": "keep a virtual machine as it is, and go back to it",
