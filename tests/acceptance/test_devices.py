@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,20 @@ from vmpod.base.paths import Paths
 
 from ..e2e.product import Product, wait
 from . import machines
-from .machines import DEAF, QUICK, condition, echoes, heard, is_shown, machine, stream
+from .machines import (
+    DEAF,
+    LAB,
+    QUICK,
+    condition,
+    container_disk,
+    echoes,
+    has_shell,
+    heard,
+    is_shown,
+    machine,
+    stream,
+    typed,
+)
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
@@ -113,6 +129,48 @@ def test_what_cannot_be_is_said(
     apply(home, with_devices(name, devices, **domain))
     is_told(home, name, told)
     home.kubectl("delete", "vm", name, "--wait=true")
+
+
+def table(signature: bytes, body: bytes) -> bytes:
+    """An ACPI table with its header and checksum (ACPI 6.4, 5.2.6)."""
+    whole = bytearray(struct.pack("<4sIBB6s8sI4sI", signature, 36 + len(body), 1, 0, b"VMPOD ", b"TESTING ", 1, b"TEST", 1) + body)
+    whole[9] = -sum(whole) % 256
+    return bytes(whole)
+
+
+def test_a_linux_guest_sees_its_devices_and_panics(home: Product) -> None:
+    """A table of the firmware, tags, an account, sound and a watchdog; then a panic fails its instance."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "licence"},
+              "data": {"slic.bin": base64.b64encode(table(b"SLIC", b"to be read by Windows")).decode()}}
+    devices = {"sound": {"name": "s", "model": "ich9"}, "panicDevices": [{"model": "pvpanic"}],
+               "watchdog": {"name": "w", "i6300esb": {"action": "reset"}},
+               "interfaces": [{"name": "default", "masquerade": {}, "tag": "front"}],
+               "disks": [{"name": "d", "disk": {"bus": "virtio"}, "tag": "root"}, {"name": "seed", "cdrom": {"bus": "sata"}},
+                         {"name": "who", "disk": {"bus": "virtio"}}]}
+    volumes = [container_disk(LAB), {"name": "seed", "cloudInitConfigDrive": {"userData": "#cloud-config"}},
+               {"name": "who", "serviceAccount": {"serviceAccountName": "default"}},
+               {"name": "licence", "secret": {"secretName": "licence"}}]
+    made = with_devices("linux", devices, memory={"guest": "256Mi"}, firmware={"acpi": {"slicNameRef": "licence"}})
+    made["spec"]["runStrategy"] = "Manual"
+    made["spec"]["template"]["spec"] |= {"volumes": volumes, "networks": [{"name": "default", "pod": {}}]}
+    apply(home, secret, made)
+    assert machines.tell(home, "linux", "start") == (202, "")
+    is_shown(home, "linux", "Running", 60)
+    has_shell(home, "linux")
+    assert "to be read by Windows" in typed(home, "linux", "tail -c 21 /sys/firmware/acpi/tables/SLIC")
+    assert "0x040300" in typed(home, "linux", "cat /sys/bus/pci/devices/*/class"), "a sound card"
+    assert typed(home, "linux", "ls /dev/watchdog") == "/dev/watchdog"
+    told = json.loads(typed(home, "linux", "mount -o ro /dev/sr0 /mnt; cat /mnt/openstack/latest/meta_data.json; echo; umount /mnt"))
+    assert [(one["type"], one["address"], one["tags"]) for one in told["devices"]] == [
+        ("nic", "0000:01:00.0", ["front"]), ("disk", "0000:02:00.0", ["root"])]
+    assert typed(home, "linux", "ls -d /sys/bus/pci/devices/0000:01:00.0/virtio*/net/* /sys/bus/pci/devices/0000:02:00.0/virtio*/block/* "
+                                "| sed 's,.*/,,'").split() == ["eth0", "vda"]
+    assert typed(home, "linux", "mount -o ro /dev/vdb /mnt; cat /mnt/namespace; ls /mnt; umount /mnt").split() == ["defaultca.crt", "namespace"]
+
+    typed(home, "linux", "(sleep 1; echo c > /proc/sysrq-trigger) & true")
+    wait(lambda: home.value(".status.phase", "vmi", "linux") == "Failed", "the instance has failed", 60, 0.5)
+    assert "Guest panicked" in home.kubectl("describe", "vmi", "linux").stdout
+    home.kubectl("delete", "vm", "linux", "--wait=true")
 
 
 def test_uefi_speaks_on_the_console(home: Product) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,9 @@ VM, VMI = "virtualmachines", "virtualmachineinstances"
 @pytest.fixture(scope="module")
 def plug(home: Product) -> Product:
     """A Linux machine `plug`, and two claims."""
-    apply(home, claim("slow", "24Mi"), claim("fast", "24Mi"), machine("plug", container_disk(LAB), memory="256Mi"))
+    disks: list[dict[str, Any]] = [{"name": "d", "disk": {"bus": "virtio"}}, {"name": "drive", "cdrom": {"bus": "sata"}}]
+    made = machine("plug", container_disk(LAB), disks=disks, memory="256Mi")
+    apply(home, claim("slow", "24Mi"), claim("fast", "24Mi"), made)
     machines.is_shown(home, "plug", "Running")
     with shell(home):  # it has booted: until then a guest lets go of no disk
         return home
@@ -76,7 +79,7 @@ def test_what_is_plugged_in_is_written_to_and_keeps_it(plug: Product) -> None:
     with shell(plug) as run:
         for disk in ("sda", "vdb"):
             run(until(f"[ -b /dev/{disk} ]"))
-            run(f"busybox mke2fs /dev/{disk} >/dev/null && mount /dev/{disk} /mnt && echo kept-{disk} >/mnt/a && umount /mnt")
+            run(f"busybox mke2fs -b 4096 /dev/{disk} >/dev/null && mount /dev/{disk} /mnt && echo kept-{disk} >/mnt/a && umount /mnt")
         assert "n-fast" in run("cat /sys/block/vdb/serial") and "49152" in run("cat /sys/block/sda/size")
         code, told = ask(plug, VM, "plug", "addvolume", adding("slow", "scsi"))
         assert code == 409 and "because volume with that name already exists" in told
@@ -85,6 +88,31 @@ def test_what_is_plugged_in_is_written_to_and_keeps_it(plug: Product) -> None:
             run(until(f"[ ! -b /dev/{disk} ]"))
             is_away(plug, volume)
     assert machines.instance(plug, "plug") == before
+
+
+def disc(home: Product, *claims: str) -> None:
+    """Put the claim into the machine's drive, or nothing, by its template."""
+    volumes = [container_disk(LAB), *({"name": "drive", "persistentVolumeClaim": {"claimName": one, "hotpluggable": True}}
+                                      for one in claims)]
+    patch = json.dumps({"spec": {"template": {"spec": {"volumes": volumes}}}})
+    home.kubectl("patch", "vm", "plug", "--type=merge", "-p", patch)
+
+
+def test_a_disc_is_put_into_an_empty_drive_and_taken_out(plug: Product) -> None:
+    """The guest keeps it as long as it has it mounted."""
+    assert not row(plug, "drive")
+    disc(plug, "slow")
+    is_plugged(plug, "drive")
+    with shell(plug) as run:
+        run(until("dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null"))
+        assert "kept-sda" in run("mount -o ro /dev/sr0 /mnt && cat /mnt/a")
+        disc(plug)
+        wait(lambda: "the guest holds the disc drive" in plug.kubectl("describe", "vmi", "plug").stdout, "an event tells", 30)
+        assert row(plug, "drive")["phase"] == "Detaching"
+        run("umount /mnt")
+        is_away(plug, "drive")
+        run("! dd if=/dev/sr0 of=/dev/null bs=2048 count=1 2>/dev/null")
+    assert not machines.condition(plug, "vm", "plug", "RestartRequired")
 
 
 def test_an_engine_that_dies_meanwhile_ends_what_was_begun(plug: Product) -> None:

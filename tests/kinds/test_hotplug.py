@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpod.kinds.parts.hotplug import ephemeral, hotpluggable, steady, with_hotplugged
+from vmpod.kinds.parts.hotplug import ephemeral, hotpluggable, plug_faults, steady, with_hotplugged
 from vmpod.model.meta import Object
 
 
@@ -32,6 +32,21 @@ def test_an_instance_gets_what_its_template_has(
     assert steady(after) == steady(before), "the others are left alone"
     assert set(hotpluggable(after)) == (wanted - (fixed - had)) | (had & kept)
     assert hotpluggable(with_hotplugged(after, spec(template_fixed, wanted), frozenset(kept))) == hotpluggable(after)
+
+
+def with_drive(*volumes: str) -> Object:
+    made = spec(set(), set(volumes))
+    made["domain"]["devices"]["disks"] = [{"name": "drive", "cdrom": {"bus": "sata"}}]
+    return made
+
+
+def test_a_disc_comes_and_goes_and_its_drive_stays() -> None:
+    empty, full = with_drive(), with_drive("drive")
+    assert plug_faults(empty, full) == plug_faults(full, empty) == {}
+    assert with_hotplugged(empty, full) == full
+    assert with_hotplugged(full, empty)["domain"] == empty["domain"] == steady(full)["domain"]
+    without: Object = {"domain": {"devices": {"disks": []}}, "volumes": []}
+    assert "requires diskDevice of type 'disk' or 'lun'" in plug_faults(without, full)["drive"]
 
 
 def test_what_was_plugged_into_an_instance_alone() -> None:

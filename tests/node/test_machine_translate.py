@@ -25,6 +25,7 @@ from vmpod.node.translate.machine import guest_memory_bytes, machine_spec, machi
 from vmpod.node.translate.machine_container import Surroundings, container_spec, overhead_bytes
 from vmpod.node.translate.machine_disks import letters, targets
 from vmpod.node.translate.machine_nics import guest_hostname, machine_nic, nics
+from vmpod.node.translate.tagged import tagged_devices
 
 MIB = 1 << 20
 HOST = HostFacts(accelerator="kvm", firmware=(Firmware("/sc", "/sv", "raw", True), Firmware("/c", "/v", "raw", False)))
@@ -219,6 +220,36 @@ def test_a_folder_is_no_disk() -> None:
         translate(obj, HOST, ["data"])
     with pytest.raises(Problem, match="the filesystem 'data' has no volume"):
         translate(obj, host)
+
+
+def test_an_empty_drive_has_no_disc() -> None:
+    obj = vmi({"devices": {"disks": [{"name": "drive", "cdrom": {"bus": "sata"}}]}}, volumes=[])
+    assert translate(obj).disks == (qemu.Disk("drive", "", "cdrom", "sata", "raw", True, boot_index=1),)
+    said = contain(obj).command
+    assert "ide-cd,id=ua-drive,bus=ide.0,bootindex=1" in said and "-blockdev" not in said
+    with pytest.raises(Problem, match="is an empty drive, which usb does not have"):
+        translate(vmi({"devices": {"disks": [{"name": "drive", "cdrom": {"bus": "usb"}}]}}, volumes=[]))
+
+
+def test_tables_of_the_firmware_are_no_disks() -> None:
+    obj = vmi({"devices": {}, "firmware": {"acpi": {"slicNameRef": "licence"}}},
+              volumes=[{"name": "licence", "secret": {"secretName": "s"}}])
+    found = contain(obj).command
+    assert found[found.index("-acpitable") + 1] == "file=/disks/acpi/slic.bin"
+    assert translate(obj).disks == ()
+
+
+def test_devices_with_tags_have_the_addresses_of_their_ports() -> None:
+    disks = [{"name": "root", "disk": {"bus": "virtio"}}, {"name": "s", "disk": {"bus": "scsi"}, "tag": "no"},
+             {"name": "data", "disk": {"bus": "virtio"}, "tag": "db", "serial": "7"}]
+    obj = vmi({"devices": {"disks": disks, "interfaces": [{"name": "default", "masquerade": {}, "tag": "front"}]}},
+              volumes=[{"name": one["name"], "emptyDisk": {"capacity": "1Gi"}} for one in disks])
+    cards = translate(obj, names=["s", "data"]).nics
+    assert tagged_devices(obj, cards) == [
+        {"type": "nic", "bus": "pci", "address": "0000:01:00.0", "mac": "02:00:00:00:00:01", "tags": ["front"]},
+        {"type": "disk", "bus": "pci", "address": "0000:03:00.0", "tags": ["db"], "serial": "7"}]
+    obj["spec"]["domain"]["machine"] = {"type": "pc-i440fx-6.2"}
+    assert tagged_devices(obj, cards) == []
 
 
 def test_what_is_kept_lies_on_the_claim_of_the_machine() -> None:

@@ -43,28 +43,34 @@ class State:
 
 @dataclass(frozen=True)
 class Slots:
-    """What QEMU has: device name → block node, and the block nodes of ours that no device uses."""
+    """What QEMU has: device name → block node, empty for a drive without a disc; the block nodes of ours that no device
+    uses; the drives that are open."""
 
     devices: Mapping[str, str]
     idle: frozenset[str]
+    open: frozenset[str] = frozenset()
 
 
 async def look(qmp: Monitor) -> Slots:
     """The disks that the machine has now. Raises Gone, Refused."""
-    devices = {}
+    devices, is_open = {}, set()
     for one in await qmp.block_devices():
         found = _DEVICE.search(str(one.get("qdev") or ""))
         if found:
             devices[found[1]] = str(get(one, "inserted", "node-name", default=""))
+            is_open |= {found[1]} if one.get("tray_open") else set()
     nodes = await qmp.execute("query-named-block-nodes", flat=True)
     ours = {str(one["node-name"]) for one in nodes if str(one["node-name"]).startswith("disk-")}
-    return Slots(devices, frozenset(ours - set(devices.values())))
+    return Slots(devices, frozenset(ours - set(devices.values())), frozenset(is_open))
 
 
-async def settle(qmp: Monitor, vmi: Object, prepare: Prepare, tell: Tell) -> bool:
+async def settle(
+    qmp: Monitor, vmi: Object, prepare: Prepare, tell: Tell, known: Callable[[str], bool] = lambda _: False
+) -> bool:
     """Plug and unplug until the machine has the disks that its VMI says; whether nothing is left to do.
 
-    `tell` hears of every step. Raises Gone when the machine ends meanwhile.
+    Discs are put into drives that are there, and taken out. `known` says of a volume that it was ready before; `tell`
+    hears of every step. Raises Gone when the machine ends meanwhile.
     """
     slots = await look(qmp)
     for node in slots.idle:
@@ -72,9 +78,14 @@ async def settle(qmp: Monitor, vmi: Object, prepare: Prepare, tell: Tell) -> boo
     wanted = {one["name"]: dict(one) for one in entries(vmi)}
     for name in slots.devices.keys() - wanted.keys():
         await _unplug(qmp, name, slots.devices[name], tell)
+    volumes = hotpluggable(vmi.get("spec") or {})
     done = True
-    for name, volume in hotpluggable(vmi.get("spec") or {}).items():
-        if name in slots.devices:
+    for name in [one for one in wanted if _is_to_be_emptied(wanted[one], slots, vmi)]:
+        done &= await _take_out(qmp, name, slots.devices[name], tell)
+    for name, volume in volumes.items():
+        if slots.devices.get(name):
+            if name in slots.open and not known(name):  # an earlier engine died before it closed the drive
+                await qmp.execute("blockdev-close-tray", id=arguments.device_id(name))
             tell(name, _ready(name))
         elif name in wanted:
             done &= await _plug(qmp, vmi, wanted[name], await _prepared(prepare, volume), tell)
@@ -86,6 +97,33 @@ async def _prepared(prepare: Prepare, volume: Object) -> PreparedVolume:
         return await prepare(volume)
     except Problem as problem:
         return PreparedVolume(Path(), pending=problem.why)
+
+
+def _is_to_be_emptied(entry: Object, slots: Slots, vmi: Object) -> bool:
+    """Whether a drive holds a disc that the VMI does not have any more."""
+    volumes = {one["name"] for one in get(vmi, "spec", "volumes", default=())}
+    return "cdrom" in entry and bool(slots.devices.get(entry["name"])) and entry["name"] not in volumes
+
+
+async def _take_out(qmp: Monitor, name: str, node: str, tell: Tell) -> bool:
+    """Open the drive and take the disc out; a guest that holds it is asked to let go, and keeps it until it does."""
+    device = arguments.device_id(name)
+    try:
+        await qmp.execute("blockdev-open-tray", id=device)
+        await qmp.execute("blockdev-remove-medium", id=device)
+    except Refused as refused:
+        why = f"the guest holds the disc {name}: {refused.why}"
+        tell(name, State("Detaching", "DetachTimeout", why, is_trouble=True))
+        return False
+    await qmp.execute("blockdev-close-tray", id=device)
+    await _drop(qmp, node)
+    tell(name, _gone(name))
+    return True
+
+
+def _gone(name: str) -> State:
+    why = f"Volume {name} has been unmounted from virt-launcher pod"
+    return State("UnMountedFromPod", "VolumeUnMountedFromPod", why)
 
 
 async def _plug(qmp: Monitor, vmi: Object, entry: Object, volume: PreparedVolume, tell: Tell) -> bool:
@@ -122,7 +160,7 @@ async def _insert(qmp: Monitor, disk: Disk, volume: PreparedVolume) -> None:
     path = await _give(qmp, volume.path, access, node)
     try:
         await qmp.execute("blockdev-add", **arguments.blockdev(replace(disk, path=path), beneath))
-        await _add_device(qmp, disk)
+        await (_put_in(qmp, disk) if disk.kind == "cdrom" else _add_device(qmp, disk))
     except Refused:
         await _drop(qmp, node)
         raise
@@ -134,6 +172,14 @@ async def _give(qmp: Monitor, path: Path, access: int, note: str) -> str:
         return await qmp.add_fd(handle, note=note)
     finally:
         os.close(handle)
+
+
+async def _put_in(qmp: Monitor, disk: Disk) -> None:
+    """A disc into a drive that is there."""
+    device = arguments.device_id(disk.name)
+    await qmp.execute("blockdev-open-tray", id=device)
+    await qmp.execute("blockdev-insert-medium", id=device, node_name=arguments.node(disk))
+    await qmp.execute("blockdev-close-tray", id=device)
 
 
 async def _add_device(qmp: Monitor, disk: Disk) -> None:
@@ -169,8 +215,7 @@ async def _unplug(qmp: Monitor, name: str, node: str, tell: Tell) -> None:
             return
         await asyncio.sleep(_LOOK_S)
     await _drop(qmp, node)
-    why = f"Volume {name} has been unmounted from virt-launcher pod"
-    tell(name, State("UnMountedFromPod", "VolumeUnMountedFromPod", why))
+    tell(name, _gone(name))
 
 
 async def _drop(qmp: Monitor, node: str) -> None:

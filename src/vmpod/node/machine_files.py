@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmpod.base import files
 from vmpod.base.paths import Paths
 from vmpod.drivers.qemu.seed import write_iso
+from vmpod.drivers.qemu.spec import Nic
+from vmpod.kinds.parts.acpi_tables import table_volumes
 from vmpod.model.meta import Object, get, uid
 from vmpod.node.prepared import PreparedVolume
-from vmpod.node.translate.cloudinit import Lookup, seed
+from vmpod.node.translate.cloudinit import Lookup, seed, table
+from vmpod.node.translate.machine import TABLES
 from vmpod.node.translate.machine_nics import QEMU_USER
 from vmpod.node.translate.machine_shares import shared
 
@@ -85,21 +88,38 @@ def _base_record(disk: Path) -> Path:
     return disk.parent.parent / f"{disk.stem}.base"
 
 
-def write_seeds(paths: Paths, pod: Object, vmi: Object, lookup: Lookup) -> dict[str, PreparedVolume]:
+def write_tables(paths: Paths, pod: Object, vmi: Object, lookup: Lookup) -> dict[str, PreparedVolume]:
+    """Write the firmware's tables that Secrets hold, once. Raises Problem when a Secret or its key is missing."""
+    sources = {one["name"]: one for one in get(vmi, "spec", "volumes", default=())}
+    made = {}
+    for volume, key in table_volumes(vmi["spec"]).items():
+        file = paths.pod(uid(pod)) / "tables" / key
+        if not file.exists():
+            file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+            files.write_anew(file, table(vmi, sources[volume], key, lookup))
+            _give(file)
+        made[f"table {volume}"] = PreparedVolume(file, True, binds=((str(file), f"{TABLES}/{key}", True),))
+    return made
+
+
+def write_seeds(
+    paths: Paths, pod: Object, vmi: Object, lookup: Lookup, cards: Sequence[Nic] = ()
+) -> dict[str, PreparedVolume]:
     """Write the seed disk of every volume that is made of objects, once. Raises Problem when an object is missing."""
+    wanted = [one for one in get(vmi, "spec", "volumes", default=()) if one["name"] not in shared(vmi)]
     return {
-        volume["name"]: made for volume in get(vmi, "spec", "volumes", default=())
-        if volume["name"] not in shared(vmi) and (made := _write_seed(paths, pod, vmi, volume, lookup)) is not None
+        one["name"]: made for one in wanted
+        if (made := _write_seed(paths, pod, vmi, one, lookup, cards)) is not None
     }
 
 
 def _write_seed(
-    paths: Paths, pod: Object, vmi: Object, volume: Mapping[str, object], lookup: Lookup
+    paths: Paths, pod: Object, vmi: Object, volume: Mapping[str, object], lookup: Lookup, cards: Sequence[Nic]
 ) -> PreparedVolume | None:
     file = paths.pod(uid(pod)) / "disks" / f"{volume['name']}.iso"
     inside = f"/disks/seed/{volume['name']}.iso"
     if not file.exists():
-        wanted = seed(vmi, volume, lookup, pod)
+        wanted = seed(vmi, volume, lookup, pod, cards)
         if wanted is None:
             return None
         file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)

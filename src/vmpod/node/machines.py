@@ -47,7 +47,7 @@ from vmpod.node.status import machine as machine_status
 from vmpod.node.status.machine import Guest, Observed
 from vmpod.node.translate.machine import ACCELERATOR, machine_spec
 from vmpod.node.translate.machine_container import COMPUTE, Surroundings, container_spec
-from vmpod.node.translate.machine_nics import machine_nic
+from vmpod.node.translate.machine_nics import machine_nic, nics
 from vmpod.reconcile.actions import Note
 from vmpod.reconcile.events import Recorder
 
@@ -208,6 +208,7 @@ class Machines:
         done = await hotplug.settle(
             watch.qmp, there, lambda volume: self._volumes.plugged(volume, launcher),
             lambda volume, state: self._plugged(watch, volume, state),
+            lambda volume: watch.seen.plugged.get(volume, ("",))[0] == "Ready",
         )
         if done:
             kept = hotpluggable(there["spec"])
@@ -272,8 +273,10 @@ class Machines:
         _check_ready(vmi, prepared)
         folders = machine_files.ensure_root(self._paths.machine_root)
         run = machine_files.ensure_run(self._paths, uid(pod))
-        seeds = machine_files.write_seeds(self._paths, pod, vmi, self._lookup(namespace(pod)))
-        volumes = {**prepared, **seeds}
+        lookup = self._lookup(namespace(pod))
+        seeds = machine_files.write_seeds(self._paths, pod, vmi, lookup, nics(vmi, attachment))
+        tables = machine_files.write_tables(self._paths, pod, vmi, lookup)
+        volumes = {**prepared, **seeds, **tables}
         machine = _arriving(machine_spec(vmi, volumes, attachment, self._facts), vmi, pod)
         _check_programs(vmi, machine, self._facts)
         self._check_memory(vmi, machine)

@@ -15,7 +15,15 @@ from vmpod.api.verbs.update import prepare_whole, rewrite
 from vmpod.client.inprocess import Response
 from vmpod.kinds import VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.kind import Kind
-from vmpod.kinds.parts.hotplug import EPHEMERAL, ephemeral, hotpluggable, is_hotpluggable, plug_faults, source_name
+from vmpod.kinds.parts.hotplug import (
+    EPHEMERAL,
+    ephemeral,
+    hotpluggable,
+    is_drive,
+    is_hotpluggable,
+    plug_faults,
+    source_name,
+)
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 
@@ -112,7 +120,8 @@ def _add(call: Call, spec: Object, volume: Object, disk: Object) -> None:
     if devices.get("disableHotplug"):
         raise _refused(call, f"Unable to add volume [{volume['name']}] because the machine has disableHotplug set")
     spec["volumes"] = [*(spec.get("volumes") or ()), volume]
-    devices["disks"] = [*(devices.get("disks") or ()), disk]
+    drives = {one["name"] for one in devices.get("disks") or () if is_drive(one) and is_drive(disk)}
+    devices["disks"] = [*(devices.get("disks") or ()), *([] if volume["name"] in drives else [disk])]
 
 
 def _removing(call: Call) -> Change:
@@ -128,7 +137,7 @@ def _remove(call: Call, spec: Object, name: str) -> None:
         raise _refused(call, f"Unable to remove volume [{name}] because it is not hotpluggable")
     spec["volumes"] = _without(spec["volumes"], name)
     devices = meta.get(spec, "domain", "devices", default={})
-    devices["disks"] = _without(devices.get("disks") or [], name)
+    devices["disks"] = [one for one in devices.get("disks") or () if one["name"] != name or is_drive(one)]
 
 
 def _without(entries: list[Object], name: str) -> list[Object]:

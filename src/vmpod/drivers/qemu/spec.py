@@ -35,7 +35,7 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Disk:
-    """A block device of the guest. `boot_index` 0 means: not booted from.
+    """A block device of the guest. `boot_index` 0 means: not booted from; a CD-ROM without a path is an empty drive.
 
     Disks that name the same `io_thread` share it; those that name none are served by the main loop.
     """
@@ -214,6 +214,7 @@ class MachineSpec:
     bios_on_serial: bool = False
     page_bytes: int = 0
     tpm: Tpm | None = None
+    acpi_tables: tuple[str, ...] = ()
     chassis: tuple[tuple[str, str], ...] = ()
     smbios: tuple[tuple[str, str], ...] = field(default=(("manufacturer", "KubeVirt"), ("product", "None"),
                                                          ("family", "KubeVirt")))

@@ -27,14 +27,19 @@ def hotpluggable(spec: Object) -> dict[str, Object]:
     return {text(one, "name"): one for one in entries(spec, "volumes") if is_hotpluggable(one)}
 
 
+def is_drive(disk: Object) -> bool:
+    """Whether an entry is a drive for discs, which is there without one too."""
+    return "cdrom" in disk
+
+
 def steady(spec: Object) -> Object:
-    """A machine spec without the volumes that may come and go, and without their disks."""
+    """A machine spec without the volumes that may come and go, and without their disks. A drive for discs stays."""
     gone = set(hotpluggable(spec))
     kept = deepcopy(spec)
     if gone:
         kept["volumes"] = [one for one in entries(kept, "volumes") if text(one, "name") not in gone]
         devices = dig(kept, "domain", "devices")
-        devices["disks"] = [one for one in entries(devices, "disks") if text(one, "name") not in gone]
+        devices["disks"] = [one for one in entries(devices, "disks") if text(one, "name") not in gone or is_drive(one)]
     for holder, key in ((kept, "volumes"), (dig(kept, "domain", "devices"), "disks")):
         if not holder.get(key):
             holder.pop(key, None)
@@ -49,9 +54,12 @@ def ephemeral(instance: Object) -> frozenset[str]:
 def plug_faults(old: Object, new: Object) -> dict[str, str]:
     """The volumes of `new` that cannot be plugged into a machine that runs with `old`, and why in KubeVirt's words."""
     before, after = hotpluggable(old), hotpluggable(new)
+    drives = {text(one, "name") for one in entries(dig(old, "domain", "devices"), "disks") if is_drive(one)}
     faults = {one: f"hotplug volume {one}, changed" for one in after if one in before and before[one] != after[one]}
     for entry in entries(dig(new, "domain", "devices"), "disks"):
         name = text(entry, "name")
+        if is_drive(entry) and name in drives:
+            continue
         if name in after and name not in before and (fault := _disk_fault(entry, name)):
             faults[name] = fault
     return faults
@@ -79,5 +87,7 @@ def with_hotplugged(spec: Object, wanted: Object, kept: frozenset[str] = frozens
         volumes, disks = entries(source, "volumes"), entries(dig(source, "domain", "devices"), "disks")
         fresh["volumes"] = [*entries(fresh, "volumes"), *(one for one in volumes if text(one, "name") in chosen)]
         devices = fresh.setdefault("domain", {}).setdefault("devices", {})
-        devices["disks"] = [*entries(devices, "disks"), *(one for one in disks if text(one, "name") in chosen)]
+        there_is = {text(one, "name") for one in entries(devices, "disks")}
+        added = (one for one in disks if text(one, "name") in chosen - there_is)
+        devices["disks"] = [*entries(devices, "disks"), *added]
     return fresh

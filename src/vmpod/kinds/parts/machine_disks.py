@@ -37,7 +37,8 @@ def _volume_errors(disk: Object, path: str, volumes: dict[str, Object]) -> Itera
     name = text(disk, "name")
     volume = volumes.get(name)
     if volume is None:
-        yield wrong(f"{path}.name", name, f"{path}.Name '{name}' not found.")
+        if disk.get("cdrom") is None:  # a drive may be empty
+            yield wrong(f"{path}.name", name, f"{path}.Name '{name}' not found.")
     elif disk.get("lun") is not None and not set_keys(volume, ("persistentVolumeClaim", "dataVolume")):
         told = f"{path}.lun can only be mapped to a DataVolume or PersistentVolumeClaim volume."
         yield wrong(f"{path}.lun", disk["lun"], told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmpod.kinds.parts import checks
+from vmpod.kinds.parts.acpi_tables import table_errors
 from vmpod.kinds.parts.kernel_boot import kernel_boot_errors
 from vmpod.kinds.parts.machine_defaults import HOST_ARCHITECTURE
 from vmpod.kinds.parts.machine_device_rules import device_errors
@@ -31,6 +32,7 @@ def machine_errors(spec: Object, path: str) -> Iterator[FieldError]:
     yield from _memory_errors(domain, f"{path}.domain")
     yield from _cpu_errors(domain, f"{path}.domain")
     yield from _firmware_errors(mapping(domain.get("firmware")), f"{path}.domain.firmware")
+    yield from table_errors(spec, path)
     yield from device_errors(spec, path)
     yield from volume_errors(spec, path)
     yield from disk_errors(spec, path)

@@ -13,14 +13,16 @@ _OF_KVM = Near("shown to the guest under KVM; an event names it where the guest 
 _MODEL = Near("host-model and host-passthrough are the host's own under KVM, else QEMU's fullest (max)")
 _POOL = Near("disks are dealt to the threads in turn; the queues of one disk share a thread")
 _ACCOUNT = Near("namespace and ca.crt; there is no token, for none are issued here")
+_TAG = Near("of disks on virtio: the config drive describes them")
+_MATCH = Near("every volume is an image whose blocks have 512 bytes, and so have the disk's")
 _PROBE: Tree = {
     "httpGet": ACTED, "tcpSocket": ACTED, "exec": ACTED, "guestAgentPing": ACTED, "initialDelaySeconds": ACTED,
     "timeoutSeconds": ACTED, "periodSeconds": ACTED, "successThreshold": ACTED, "failureThreshold": ACTED,
 }
 _DISK: Tree = {
     "name": ACTED, "bootOrder": ACTED, "serial": ACTED, "cache": ACTED, "io": ACTED, "shareable": ACTED,
-    "errorPolicy": ACTED, "dedicatedIOThread": ACTED,
-    "blockSize": {"custom": ACTED, "matchVolume": {"enabled": _OFF}},
+    "errorPolicy": ACTED, "dedicatedIOThread": ACTED, "tag": _TAG,
+    "blockSize": {"custom": ACTED, "matchVolume": _MATCH},
     "disk": {"bus": ACTED, "readonly": ACTED},
     "lun": {"bus": ACTED, "readonly": ACTED, "reservation": _OFF},
     "cdrom": {"bus": ACTED, "readonly": ACTED, "tray": frozenset({"closed"})},
@@ -28,7 +30,7 @@ _DISK: Tree = {
 _INTERFACE: Tree = {
     "name": ACTED, "masquerade": ACTED, "bridge": ACTED, "macAddress": ACTED, "model": ACTED, "ports": ACTED,
     "portRanges": ACTED, "dhcpOptions": ACTED, "acpiIndex": ACTED, "bootOrder": ACTED,
-    "state": ACTED,
+    "state": ACTED, "tag": ACTED,
     "sriov": BLOCKS, "passt": BLOCKS, "passtBinding": BLOCKS, "slirp": BLOCKS, "macvtap": BLOCKS, "binding": BLOCKS,
 }
 _DEVICES: Tree = {
@@ -59,7 +61,7 @@ _DOMAIN: Tree = {
     },
     "machine": {"type": ACTED},
     "firmware": {
-        "uuid": ACTED, "serial": ACTED, "kernelBoot": ACTED,
+        "uuid": ACTED, "serial": ACTED, "kernelBoot": ACTED, "acpi": ACTED,
         "bootloader": {"bios": {"useSerial": ACTED}, "efi": {"secureBoot": ACTED, "persistent": ACTED}},
     },
     "features": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmpod.kinds.parts import checks
+from vmpod.kinds.parts.acpi_tables import table_volumes
 from vmpod.kinds.parts.file_rules import decoded
 from vmpod.kinds.parts.reading import dig, entries, indexed, mapping, set_keys, text
 from vmpod.model import names, quantity
@@ -26,6 +27,7 @@ def volume_errors(spec: Object, path: str) -> Iterator[FieldError]:
     """Every fault of `volumes`: names, one source each, what each source needs, a disk for each."""
     devices = dig(spec, "domain", "devices")
     used = {text(entry, "name") for key in ("disks", "filesystems") for entry in entries(devices, key)}
+    used |= table_volumes(spec).keys()
     places: dict[str, str] = {}
     for here, volume in indexed(spec, "volumes", path):
         name = text(volume, "name")

@@ -235,9 +235,10 @@ def _volumes(
     """One entry a volume: what others wrote about it, and its place in the guest."""
     known = {one.get("name"): one for one in old.get("volumeStatus") or ()}
     places = targets(vmi)
-    names = sorted({one for one, row in known.items() if "hotplugVolume" not in row} | {*places, *seen.plugged})
-    rows = [{**known.get(one, {"name": one}), **({"target": places[one]} if one in places else {})} for one in names]
     sources = {str(one["name"]): source_name(one) for one in get(vmi, "spec", "volumes", default=())}
+    full = places.keys() & sources.keys()  # an empty drive has no volume
+    names = sorted({one for one, row in known.items() if "hotplugVolume" not in row} | {*full, *seen.plugged})
+    rows = [{**known.get(one, {"name": one}), **({"target": places[one]} if one in places else {})} for one in names]
     sources |= {one: one for one in names if one.startswith(machine_state.PREFIX) and one not in sources}
     return [row | _claim(claim(sources.get(row["name"], ""))) | _plugged(row["name"], pod, seen) for row in rows]
 

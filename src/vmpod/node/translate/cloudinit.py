@@ -8,15 +8,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vmpod.base.errors import Problem
+from vmpod.drivers.qemu.spec import Nic
 from vmpod.model.meta import Object, get, name, namespace
 from vmpod.node.translate import files
 from vmpod.node.translate.account import account_files
 from vmpod.node.translate.machine_nics import guest_hostname
+from vmpod.node.translate.tagged import tagged_devices
 
 NO_CLOUD = "cloudInitNoCloud"
 CONFIG_DRIVE = "cloudInitConfigDrive"
@@ -36,15 +38,19 @@ class Seed:
     files: Mapping[str, bytes]
 
 
-def seed(vmi: Object, volume: Mapping[str, Any], lookup: Lookup, pod: Object | None = None) -> Seed | None:
-    """The seed of a volume that is made of objects; None for other volumes. `pod` is the machine's launcher.
+def seed(
+    vmi: Object, volume: Mapping[str, Any], lookup: Lookup, pod: Object | None = None, cards: Sequence[Nic] = ()
+) -> Seed | None:
+    """The seed of a volume that is made of objects; None for other volumes.
+
+    `pod` is the machine's launcher, `cards` are those that the machine will have.
 
     Raises Problem when an object is missing and for what is refused.
     """
     if NO_CLOUD in volume:
         return _no_cloud(vmi, volume, lookup)
     if CONFIG_DRIVE in volume:
-        return _config_drive(vmi, volume, lookup)
+        return _config_drive(vmi, volume, lookup, cards)
     if "configMap" in volume:
         return _object(vmi, volume, "ConfigMap", str(volume["configMap"].get("name")), lookup)
     if "secret" in volume:
@@ -59,6 +65,15 @@ def seed(vmi: Object, volume: Mapping[str, Any], lookup: Lookup, pod: Object | N
         if kind in volume:
             raise _problem(vmi, f"volume {volume['name']!r}: {kind} is not supported, {why}")
     return None
+
+
+def table(vmi: Object, volume: Mapping[str, Any], key: str, lookup: Lookup) -> bytes:
+    """A table of the firmware out of the Secret of a volume. Raises Problem when the Secret or its key is missing."""
+    secret = str(get(volume, "secret", "secretName", default=""))
+    found = _content(vmi, volume["name"], "Secret", secret, lookup)
+    if key not in found:
+        raise _problem(vmi, f"volume {volume['name']!r}: the Secret {secret} has no key {key}")
+    return found[key]
 
 
 def instance_id(vmi: Object) -> str:
@@ -77,12 +92,14 @@ def _no_cloud(vmi: Object, volume: Mapping[str, Any], lookup: Lookup) -> Seed:
     return Seed("cidata", files | ({"network-config": network} if network else {}))
 
 
-def _config_drive(vmi: Object, volume: Mapping[str, Any], lookup: Lookup) -> Seed:
+def _config_drive(vmi: Object, volume: Mapping[str, Any], lookup: Lookup, cards: Sequence[Nic]) -> Seed:
     user, network = _data(vmi, volume["name"], volume[CONFIG_DRIVE], lookup)
     meta: Object = {"instance_id": instance_id(vmi), "hostname": guest_hostname(vmi),
                     "uuid": get(vmi, "metadata", "uid", default="")}
     if keys := _public_keys(vmi, "configDrive", lookup):
         meta["public_keys"] = keys
+    if devices := tagged_devices(vmi, cards):
+        meta["devices"] = devices
     files = {"openstack/latest/meta_data.json": json.dumps(meta).encode(), "openstack/latest/user_data": user}
     return Seed("config-2", files | ({"openstack/latest/network_data.json": network} if network else {}))
 

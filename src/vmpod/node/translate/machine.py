@@ -14,6 +14,7 @@ from vmpod.base.errors import Problem
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.qemu import spec as qemu
 from vmpod.kinds.parts import kernel_boot, machine_state
+from vmpod.kinds.parts.acpi_tables import table_volumes
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, name
 from vmpod.model.meta import annotations as annotations_of
@@ -26,6 +27,7 @@ from vmpod.node.translate.machine_shares import shares
 ACCELERATOR = "vmpod.io/accelerator"
 FIRMWARE_VARIABLES, TPM_FOLDER = "/run/vm/efi-vars.fd", "/run/vm/tpm"
 KERNELS = "/disks/boot"
+TABLES = "/disks/acpi"
 STATE = "/state"
 """Where the container finds the claim of what the machine keeps beside its disks"""
 _NAMESPACE = uuid.UUID("6a1a24a1-4061-4607-8bf4-a3963d0c5895")  # KubeVirt's: the UUID follows from the name
@@ -83,6 +85,7 @@ def machine_spec(
         page_bytes=page_bytes(vmi),
         tpm=_tpm(vmi, devices),
         chassis=_chassis(domain),
+        acpi_tables=tuple(f"{TABLES}/{key}" for key in table_volumes(vmi["spec"]).values()),
     )
 
 

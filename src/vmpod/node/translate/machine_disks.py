@@ -8,6 +8,7 @@ from typing import Any
 
 from vmpod.base.errors import Problem
 from vmpod.drivers.qemu import spec as qemu
+from vmpod.kinds.parts.acpi_tables import table_volumes
 from vmpod.model.meta import Object, get, name
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.machine_threads import io_threads
@@ -20,13 +21,14 @@ _NOT_DISKS = ("downwardMetrics", "serviceAccount", "memoryDump")
 
 
 def entries(vmi: Object) -> list[Mapping[str, Any]]:
-    """The disk entries that have a volume, and one of the default kind for each volume without an entry."""
+    """The disk entries, and one of the default kind for each volume without an entry that is a disk."""
+    tables = table_volumes(vmi.get("spec") or {})
     volumes = [one["name"] for one in get(vmi, "spec", "volumes", default=()) if _is_disk(one)]
     given = list(get(vmi, "spec", "domain", "devices", "disks", default=()))
     named = {one["name"] for one in given}
     filesystems = {one["name"] for one in get(vmi, "spec", "domain", "devices", "filesystems", default=())}
-    bare = [{"name": volume} for volume in volumes if volume not in named | filesystems]
-    return [one for one in given if one["name"] in volumes or "cdrom" not in one] + bare
+    bare = [{"name": volume} for volume in volumes if volume not in named | filesystems | tables.keys()]
+    return given + bare
 
 
 def _is_disk(volume: Mapping[str, Any]) -> bool:
@@ -65,9 +67,11 @@ def _disk(
     vmi: Object, one: Mapping[str, Any], volumes: Mapping[str, PreparedVolume], boot: int, queues: int
 ) -> qemu.Disk:
     volume = volumes.get(one["name"])
+    kind, device = kind_of(one)
+    if volume is None and kind == "cdrom":
+        return _empty_drive(vmi, one, boot)
     if volume is None:
         raise _problem(vmi, one, "has no volume of its name", "name a volume in spec.volumes")
-    kind, device = kind_of(one)
     bus, size = bus_of(vmi, one), _block_size(one)
     readonly = volume.readonly or kind == "cdrom" or bool(device.get("readonly"))
     if readonly and (kind, bus) == ("disk", "sata"):
@@ -78,6 +82,13 @@ def _disk(
         io=_io(one), logical_block_bytes=size[0], physical_block_bytes=size[1], discard_bytes=size[2],
         shareable=bool(one.get("shareable")), queues=queues, on_error=one.get("errorPolicy") or "",
     )
+
+
+def _empty_drive(vmi: Object, one: Mapping[str, Any], boot: int) -> qemu.Disk:
+    bus = bus_of(vmi, one)
+    if bus not in ("sata", "scsi"):
+        raise _problem(vmi, one, f"is an empty drive, which {bus} does not have", "use bus: sata or scsi")
+    return qemu.Disk(one["name"], "", "cdrom", bus, "raw", True, str(one.get("serial") or ""), boot)
 
 
 def disk_of(vmi: Object, entry: Mapping[str, Any], volume: PreparedVolume) -> qemu.Disk:

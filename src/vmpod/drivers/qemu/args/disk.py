@@ -27,7 +27,8 @@ def args(spec: MachineSpec) -> tuple[str, ...]:
         words += ("-object", pairs("iothread", id=thread))
     words += _controllers(spec)
     for disk in spec.disks:
-        words += ("-blockdev", as_json(blockdev(disk)), "-device", _device(spec, disk, sata))
+        words += ("-blockdev", as_json(blockdev(disk))) if disk.path else ()
+        words += ("-device", _device(spec, disk, sata))
     return tuple(words)
 
 
@@ -89,7 +90,7 @@ def device_id(name: str) -> str:
 
 def _device(spec: MachineSpec, disk: Disk, sata: Iterable[str]) -> str:
     model = _model(disk, transitional=spec.transitional)
-    return pairs(model, id=device_id(disk.name), **_place(spec, disk, sata), drive=node(disk),
+    return pairs(model, id=device_id(disk.name), **_place(spec, disk, sata), drive=node(disk) if disk.path else None,
                  serial=disk.serial or None, bootindex=disk.boot_index or None,
                  iothread=disk.io_thread or None, **_behaviour(disk))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from posixpath import dirname
 from shlex import quote
 
-from vmpod.drivers.qemu.args.options import as_json
+from vmpod.drivers.qemu.args.options import as_json, pairs, text
 from vmpod.drivers.qemu.spec import Firmware, MachineSpec
 
 
 def args(spec: MachineSpec) -> tuple[str, ...]:
-    """Firmware and kernel."""
-    return (*_chips(spec), *_kernel(spec))
+    """Firmware, what it tells beside the board's own tables, and kernel."""
+    tables = tuple(word for file in spec.acpi_tables for word in ("-acpitable", pairs(f"file={text(file)}")))
+    return (*_chips(spec), *tables, *_kernel(spec))
 
 
 def _kernel(spec: MachineSpec) -> tuple[str, ...]:
