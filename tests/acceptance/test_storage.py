@@ -170,6 +170,27 @@ def test_every_format_over_http(home: Product, url: str) -> None:
     remove_all(home)
 
 
+def test_claims_that_wait_for_their_first_consumer(home: Product) -> None:
+    """Of the class local-wait: a pod or a machine that uses a claim binds it, or CDI's annotation does."""
+    volumes = [datavolume(name, registry={"url": f"docker://{QUICK}"}) for name in ("used", "forced")]
+    for one in volumes:
+        one["spec"]["storage"] = {**one["spec"].pop("pvc"), "storageClassName": "local-wait"}
+    volumes[1]["metadata"]["annotations"] = {"cdi.kubevirt.io/storage.bind.immediate.requested": ""}
+    plain = claim("plain")
+    plain["spec"]["storageClassName"] = "local-wait"
+    apply(home, *volumes, plain)
+    reaches(home, "forced", "Succeeded")
+    reaches(home, "used", "WaitForFirstConsumer")
+    assert home.value(".status.phase", "pvc", "plain") == "Pending"
+    assert "waiting for first consumer" in home.kubectl("describe", "pvc", "plain").stdout
+    apply(home, machine("box", {"name": "d", "dataVolume": {"name": "used"}}, claim_disk("plain") | {"name": "e"}))
+    is_shown(home, "box", "Running")
+    assert (phase(home, "used"), home.value(".status.phase", "pvc", "plain")) == ("Succeeded", "Bound")
+    profile = home.read("storageprofile", "local-wait")["status"]
+    assert (profile["provisioner"], profile["claimPropertySets"][0]["accessModes"]) == ("vmpod.io/local", ["ReadWriteOnce"])
+    remove_all(home)
+
+
 def test_what_is_no_image_is_refused_with_its_reason_and_leaves_nothing(home: Product, url: str) -> None:
     bad = {
         "text": "no known format", "noise.img": "no known format", "truncated.qcow2": "truncated or damaged",

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from vmpod.controllers import datasource, garbage
+from vmpod.controllers import datasource, garbage, storageprofile
 from vmpod.controllers import datavolume as controller
-from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
+from vmpod.kinds import (
+    DATASOURCE,
+    DATAVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    STORAGECLASS,
+    STORAGEPROFILE,
+    VOLUMESNAPSHOT,
+)
 from vmpod.model import conditions, meta
 from vmpod.model.meta import Object
 from vmpod.testing.world import World
@@ -243,3 +250,35 @@ def test_a_data_source_tells_what_it_lacks() -> None:
     assert {name: (one["status"], one["message"]) for name, one in told.items()} == {
         "none": ("False", "No source PVC set"), "gone": ("False", "PVC not found"),
         "filling": ("False", "Import DataVolume phase Pending")}  # fmt: skip
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_a_claim_that_waits_for_its_first_consumer(now: bool) -> None:
+    world = World()
+    world.put(STORAGECLASS, {"metadata": {"name": "wait"}, "provisioner": "p", "volumeBindingMode": "WaitForFirstConsumer"})
+    notes = {"cdi.kubevirt.io/storage.bind.immediate.requested": ""} if now else {}
+    world.put(DATAVOLUME, {"metadata": {"name": "disk", "namespace": "default", "annotations": notes},
+                           "spec": {"source": {"http": {"url": "http://x"}}, "storage": _STORAGE | {"storageClassName": "wait"}}})  # fmt: skip
+    world.settle({controller: {}})
+    assert report(world, "Pending")["phase"] == ("Pending" if now else "WaitForFirstConsumer")
+    assert report(world)["phase"] == "ImportScheduled"
+
+
+def test_what_a_profile_says_fills_what_a_volume_leaves_open() -> None:
+    world = World()
+    world.put(STORAGECLASS, {"metadata": {"name": "c", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+                             "provisioner": "p"})  # fmt: skip
+    for _ in range(2):  # made, then told of
+        world.turn(storageprofile, ("", "c"))
+    sets = [{"accessModes": ["ReadWriteMany"], "volumeMode": "Block"}, {"accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem"}]
+    assert meta.get(world.get(STORAGEPROFILE, "", "c"), "status", "claimPropertySets") == [storageprofile.PLAIN]
+    world.update(STORAGEPROFILE, "", "c", {"spec": {"claimPropertySets": sets}})
+    for name, said in (("open", {}), ("files", {"volumeMode": "Filesystem"}), ("own", {"accessModes": ["ReadOnlyMany"]})):
+        world.put(DATAVOLUME, {"metadata": {"name": name, "namespace": "default"}, "spec": {"source": {"blank": {}}, "storage": _STORAGE | said}})
+    world.settle({controller: {}, storageprofile: {}})
+    made = {name: world.get(PERSISTENTVOLUMECLAIM, "default", name) or {} for name in ("open", "files", "own")}
+    assert {name: (one["spec"]["accessModes"], one["spec"]["volumeMode"]) for name, one in made.items()} == {
+        "open": (["ReadWriteMany"], "Block"), "files": (["ReadWriteOnce"], "Filesystem"), "own": (["ReadOnlyMany"], "Filesystem")}  # fmt: skip
+    world.delete(STORAGECLASS, "", "c")
+    world.turn(storageprofile, ("", "c"))
+    assert world.list(STORAGEPROFILE) == []

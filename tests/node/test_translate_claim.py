@@ -260,3 +260,11 @@ FILLED = claim(volume="pvc-u1", marks={"import.source": "none", "pod.phase": "Su
 )
 def test_what_keeps_a_claim_from_being_copied(source: Object | None, bound: Object | None, users: tuple[str, ...], reason: str) -> None:
     assert claims.copy_obstacle(("golden", "image"), source, bound, users)[0] == reason
+
+
+def test_a_class_may_wait_for_the_first_consumer() -> None:
+    waits: Object = {**LOCAL, "volumeBindingMode": "WaitForFirstConsumer"}
+    found = plan(seen(claim(), classes=(waits,)))
+    assert (found.actions, [note.reason for note in found.events]) == ((), ["WaitForFirstConsumer"])
+    for ready in (seen(claim(), classes=(waits,), users=("box",)), seen(claim(marks={"bind.immediate.requested": ""}), classes=(waits,))):
+        assert [type(one) for one in plan(ready).actions] == [MakeVolume]

@@ -25,6 +25,7 @@ from vmpod.controllers import (
     scheduler,
     served,
     service,
+    storageprofile,
     virtualmachine,
     virtualmachineinstance,
     virtualmachineinstancemigration,
@@ -39,7 +40,7 @@ from vmpod.reconcile.loop import Loop
 
 CONTROLLERS: tuple[ModuleType, ...] = (
     datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, evacuation, events, garbage,
-    namespace, replicaset, scheduler, served, service, virtualmachine, virtualmachineinstance,
+    namespace, replicaset, scheduler, served, service, storageprofile, virtualmachine, virtualmachineinstance,
     virtualmachineinstancemigration,
     virtualmachineinstancereplicaset, virtualmachinepool,
     virtualmachinerestore, virtualmachinesnapshot,

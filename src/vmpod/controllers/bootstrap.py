@@ -22,6 +22,11 @@ STORAGE_CLASS: Object = {
     "provisioner": "vmpod.io/local", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate",
     "allowVolumeExpansion": True,
 }  # fmt: skip
+WAITING_CLASS: Object = {
+    "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "local-wait"},
+    "provisioner": "vmpod.io/local", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer",
+    "allowVolumeExpansion": True,
+}  # fmt: skip
 SNAPSHOT_CLASS: Object = {
     "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass",
     "metadata": {"name": "local", "annotations": {"snapshot.storage.kubernetes.io/is-default-class": "true"}},
@@ -33,7 +38,8 @@ async def bootstrap(client: Client) -> None:
     """Create what is missing; what exists stays as the user made it. Raises ApiError when the API refuses."""
     for one in NAMESPACES:
         await _ensure(client, NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
-    await _ensure(client, STORAGECLASS, STORAGE_CLASS)
+    for made in (STORAGE_CLASS, WAITING_CLASS):
+        await _ensure(client, STORAGECLASS, made)
     await _ensure(client, VOLUMESNAPSHOTCLASS, SNAPSHOT_CLASS)
     await _ensure_types(client)
 

@@ -8,9 +8,17 @@ from datetime import datetime
 
 from vmpod.client.cache import Cache
 from vmpod.controllers.children import adopt, is_controlled_by
-from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal
+from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal, wish
 from vmpod.controllers.datavolumesource import Source, find_source, is_copy
-from vmpod.kinds import DATASOURCE, DATAVOLUME, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
+from vmpod.controllers.storageprofile import class_of
+from vmpod.kinds import (
+    DATASOURCE,
+    DATAVOLUME,
+    PERSISTENTVOLUMECLAIM,
+    STORAGECLASS,
+    STORAGEPROFILE,
+    VOLUMESNAPSHOT,
+)
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace
 from vmpod.model.meta import annotations as annotations_of
@@ -29,6 +37,7 @@ WATCHES = (own(DATAVOLUME), Watch(PERSISTENTVOLUMECLAIM, lambda claim: (key_of(c
            Watch(DATASOURCE, found=_copies), Watch(VOLUMESNAPSHOT, found=_copies))  # fmt: skip
 _STORAGE = "cdi.kubevirt.io/storage."
 _PROGRESS = "vmpod.io/progress"
+BIND_NOW = "cdi.kubevirt.io/storage.bind.immediate.requested"
 _EVENTS = {
     "ImportScheduled": ("Normal", "ImportScheduled", "Import into {} scheduled"),
     "ImportInProgress": ("Normal", "ImportInProgress", "Import into {} in progress"),
@@ -63,6 +72,8 @@ class Seen:
     claim: Object | None
     now: datetime
     source: Source = field(default_factory=Source)
+    profile: Object | None = None  # of the class that the claim gets
+    waits: bool = False  # its class binds claims when somebody uses them
 
     @property
     def is_own(self) -> bool:
@@ -81,7 +92,10 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     volume = cache.get(DATAVOLUME, *key)
     if volume is None:
         return None
-    return Seen(volume, cache.get(PERSISTENTVOLUMECLAIM, *key), now, find_source(volume, cache))
+    found = class_of(wish(volume), cache.list(STORAGECLASS))
+    profile = cache.get(STORAGEPROFILE, "", name(found)) if found else None
+    waits = (found or {}).get("volumeBindingMode") == "WaitForFirstConsumer"
+    return Seen(volume, cache.get(PERSISTENTVOLUMECLAIM, *key), now, find_source(volume, cache), profile, waits)
 
 
 def plan(seen: Seen) -> Plan:
@@ -91,7 +105,7 @@ def plan(seen: Seen) -> Plan:
     if _trouble(seen) is not None:
         return Plan(events=events)
     if seen.claim is None:
-        return Plan((Create(PERSISTENTVOLUMECLAIM, claim(seen.volume, seen.source)),), None, events)
+        return Plan((Create(PERSISTENTVOLUMECLAIM, claim(seen.volume, seen.source, seen.profile)),), None, events)
     if seen.is_adoptable:
         return Plan((adopt(PERSISTENTVOLUMECLAIM, seen.claim, seen.volume),), None, events)
     return Plan(events=events)
@@ -162,6 +176,8 @@ def phase(seen: Seen) -> str:
     if worker == "Succeeded" or _phase_before(seen) == "Succeeded":
         return "Succeeded"
     is_bound = get(seen.claim, "status", "phase") == "Bound"
+    if not is_bound and seen.waits and BIND_NOW not in annotations_of(seen.claim):
+        return "WaitForFirstConsumer"
     if _is_upload(seen):
         ready = "UploadReady" if _mark(seen, "pod.ready") == "true" else "UploadScheduled"
         return ready if is_bound else "Pending"

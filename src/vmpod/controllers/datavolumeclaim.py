@@ -6,6 +6,7 @@ from copy import deepcopy
 
 from vmpod.controllers.children import child_metadata
 from vmpod.controllers.datavolumesource import Source, too_small
+from vmpod.controllers.storageprofile import properties
 from vmpod.model.meta import Object, get, name, namespace
 
 OWNED_BY = "cdi.kubevirt.io/ownedByDataVolume"
@@ -47,16 +48,20 @@ def refusal(volume: Object, source: Source) -> tuple[str, str] | None:
     return None
 
 
-def _wish(volume: Object) -> Object:
+def wish(volume: Object) -> Object:
+    """What the volume says of its claim."""
     return dict(get(volume, "spec", "pvc") or get(volume, "spec", "storage") or {})
 
 
 def _size(volume: Object) -> object:
-    return get(_wish(volume), "resources", "requests", "storage")
+    return get(wish(volume), "resources", "requests", "storage")
 
 
-def claim(volume: Object, source: Source) -> Object:
-    """The PersistentVolumeClaim to create; the volume's labels and annotations go along."""
+def claim(volume: Object, source: Source, profile: Object | None = None) -> Object:
+    """The PersistentVolumeClaim to create; the volume's labels and annotations go along.
+
+    What spec.storage leaves open is that of the copied claim, else that of the class's profile.
+    """
     meta = child_metadata(volume, name(volume), volume)
     meta.pop("finalizers", None)
     kept = {key: text for key, text in meta.get("annotations", {}).items() if key not in _IGNORED_ANNOTATIONS}
@@ -65,12 +70,12 @@ def claim(volume: Object, source: Source) -> Object:
         "app": "containerized-data-importer", "app.kubernetes.io/managed-by": "cdi-controller",
         "app.kubernetes.io/component": "storage",
     }
-    spec = {key: deepcopy(value) for key, value in _wish(volume).items() if key in _CLAIM_FIELDS and value}
-    spec.setdefault("accessModes", ["ReadWriteOnce"])
+    spec = {key: deepcopy(value) for key, value in wish(volume).items() if key in _CLAIM_FIELDS and value}
     if source.size and not _size(volume):  # as large as what is copied
         spec["resources"] = {**spec.get("resources", {}), "requests": {"storage": source.size}}
     if source.kind == "pvc" and "volumeMode" not in spec:
         spec["volumeMode"] = get(source.origin, "spec", "volumeMode", default="Filesystem")
+    spec |= properties(spec, profile)
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
 
 

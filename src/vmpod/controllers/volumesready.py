@@ -49,7 +49,11 @@ def _volume_phase(volume: Object) -> str:
 
 
 def is_being_filled(claim: Object) -> bool:
-    """Whether an import or upload into the claim was asked for and has not succeeded."""
+    """Whether an import or upload into the claim was asked for and has not succeeded.
+
+    One that is not bound may wait for the very pod that would use it: then the node waits, with the pod.
+    """
     notes = annotations_of(claim)
     asked = "cdi.kubevirt.io/storage.import.source" in notes or "cdi.kubevirt.io/storage.upload.target" in notes
-    return asked and notes.get("cdi.kubevirt.io/storage.pod.phase") != "Succeeded"
+    is_bound = get(claim, "status", "phase") != "Pending"
+    return asked and is_bound and notes.get("cdi.kubevirt.io/storage.pod.phase") != "Succeeded"

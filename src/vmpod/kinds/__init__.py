@@ -27,6 +27,7 @@ from vmpod.kinds.secret import SECRET
 from vmpod.kinds.service import SERVICE
 from vmpod.kinds.serviceaccount import SERVICEACCOUNT
 from vmpod.kinds.storageclass import STORAGECLASS
+from vmpod.kinds.storageprofile import STORAGEPROFILE
 from vmpod.kinds.virtualmachine import VIRTUALMACHINE
 from vmpod.kinds.virtualmachineclusterinstancetype import VIRTUALMACHINECLUSTERINSTANCETYPE
 from vmpod.kinds.virtualmachineclusterpreference import VIRTUALMACHINECLUSTERPREFERENCE
@@ -79,6 +80,7 @@ KINDS: tuple[Kind, ...] = (
     VIRTUALMACHINERESTORE,
     DATAVOLUME,
     DATASOURCE,
+    STORAGEPROFILE,
     VOLUMESNAPSHOT,
     VOLUMESNAPSHOTCONTENT,
     VOLUMESNAPSHOTCLASS,
@@ -134,6 +136,7 @@ __all__ = [
     "SERVICE",
     "SERVICEACCOUNT",
     "STORAGECLASS",
+    "STORAGEPROFILE",
     "VIRTUALMACHINE",
     "VIRTUALMACHINECLUSTERINSTANCETYPE",
     "VIRTUALMACHINECLUSTERPREFERENCE",

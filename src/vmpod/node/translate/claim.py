@@ -26,6 +26,7 @@ RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.mes
 RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
 PROGRESS, MEMBER = "vmpod.io/progress", "vmpod.io/import.member"
 UPLOAD, POD_READY = f"{CDI}.upload.target", f"{CDI}.pod.ready"
+BIND_NOW, _WAIT = f"{CDI}.bind.immediate.requested", "WaitForFirstConsumer"
 _LOOK_S = 2.0
 _RETRY_S = (5, 10, 20, 40, 80, 160, 300)
 Obstacle = tuple[str, str]
@@ -189,6 +190,9 @@ def _bind(seen: Seen) -> ClaimPlan:
         text = "no default storage class is set and the claim names none that exists"
         return ClaimPlan(events=(Note("Warning", "ProvisioningFailed", text, claim),), again_in=10.0)
     events = (Note("Warning", "StorageClassRelaxed", relaxed, claim),) if relaxed else ()
+    if chosen.get("volumeBindingMode") == _WAIT and not seen.users and BIND_NOW not in annotations(claim):
+        text = "waiting for first consumer to be created before binding"
+        return ClaimPlan(events=(*events, Note("Normal", _WAIT, text, claim)), again_in=_LOOK_S)
     if seen.volume is None:
         return ClaimPlan((MakeVolume(_volume(seen, chosen)),), events=events, again_in=0.0)
     done = Note("Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {name(seen.volume)}", claim)
