@@ -278,6 +278,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     from vmpod.node.agent import Agent
     from vmpod.node.claims import Claims
     from vmpod.node.containerdisks import ContainerDisks
+    from vmpod.node.importcrons import ImportCrons
     from vmpod.node.machines import Machines
     from vmpod.node.migrations import Migrations
     from vmpod.node.network import ServiceMap
@@ -317,17 +318,15 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     parts.push_async_callback(agent.stop)
     await machines.start()
     parts.push_async_callback(machines.stop)
-    snapshots = Snapshots(client, cache, paths, volumes, machines, disks.bases,
-                          Recorder(client, "snapshot-controller", home.node))  # fmt: skip
-    await snapshots.start()
-    parts.push_async_callback(snapshots.stop)
-    migrations = Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node))
-    await migrations.start()
-    parts.push_async_callback(migrations.stop)
-    volume_snapshots = VolumeSnapshots(client, cache, paths, snapshots, disks.bases,
-                                       Recorder(client, "snapshot-controller", home.node))  # fmt: skip
-    await volume_snapshots.start()
-    parts.push_async_callback(volume_snapshots.stop)
+    recorder = Recorder(client, "snapshot-controller", home.node)
+    snapshots = Snapshots(client, cache, paths, volumes, machines, disks.bases, recorder)
+    for loop in (
+        snapshots, VolumeSnapshots(client, cache, paths, snapshots, disks.bases, recorder),
+        Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node)),
+        ImportCrons(client, cache, disks, Recorder(client, "dataimportcron-controller", home.node)),
+    ):
+        await loop.start()
+        parts.push_async_callback(loop.stop)
     streams.node = NodeStreams(agent, machines, claims, paths, served_port=port)
 
 

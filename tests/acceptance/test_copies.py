@@ -185,3 +185,23 @@ def test_a_snapshot_that_cannot_be(golden: Product) -> None:
         wait(lambda one=name, words=why: words in home.value(".status.error.message", "vs", one), f"{name} says {why}", 20)  # type: ignore[misc]
     home.kubectl("delete", "vs,pod,pvc", "--all", "--timeout=60s")
     gone(home, "vs", "pvc")
+
+
+def test_an_image_is_looked_for_by_schedule(golden: Product) -> None:
+    """Found at once, imported and named; machines are made of the DataSource that the cron keeps."""
+    home = golden
+    source = {"registry": {"url": f"docker://{KEEPER}"}}
+    storage = {"resources": {"requests": {"storage": "16Mi"}}}
+    cron: Object = {"apiVersion": "cdi.kubevirt.io/v1beta1", "kind": "DataImportCron", "metadata": {"name": "daily"},
+                    "spec": {"schedule": "@daily", "managedDataSource": "fresh",
+                             "template": {"spec": {"source": source, "storage": storage}}}}  # fmt: skip
+    apply(home, cron)
+    home.kubectl("wait", "--for=condition=UpToDate", "dic/daily", "--timeout=60s")
+    wanted = by_reference("made")
+    wanted["spec"]["sourceRef"] = {"kind": "DataSource", "name": "fresh"}
+    apply(home, wanted)
+    filled(home, "made")
+    (current,) = home.read("dic", "daily")["status"]["currentImports"]
+    assert current["DataVolumeName"] == f"fresh-{current['Digest'].removeprefix('sha256:')[:12]}"
+    home.kubectl("delete", "dic,das,dv", "--all", "--timeout=60s")
+    gone(home, "dic", "das", "dv", "pvc")

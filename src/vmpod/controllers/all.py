@@ -11,6 +11,7 @@ from vmpod.base.clock import Clock
 from vmpod.client.cache import Cache
 from vmpod.client.client import Client
 from vmpod.controllers import (
+    dataimportcron,
     datasource,
     datavolume,
     deployment,
@@ -39,9 +40,9 @@ from vmpod.reconcile.events import Recorder
 from vmpod.reconcile.loop import Loop
 
 CONTROLLERS: tuple[ModuleType, ...] = (
-    datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, evacuation, events, garbage,
-    namespace, replicaset, scheduler, served, service, storageprofile, virtualmachine, virtualmachineinstance,
-    virtualmachineinstancemigration,
+    dataimportcron, datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, evacuation,
+    events, garbage, namespace, replicaset, scheduler, served, service, storageprofile, virtualmachine,
+    virtualmachineinstance, virtualmachineinstancemigration,
     virtualmachineinstancereplicaset, virtualmachinepool,
     virtualmachinerestore, virtualmachinesnapshot,
 )

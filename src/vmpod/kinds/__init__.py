@@ -6,6 +6,7 @@ from vmpod.kinds.cdi import CDI
 from vmpod.kinds.cdiconfig import CDICONFIG
 from vmpod.kinds.configmap import CONFIGMAP
 from vmpod.kinds.controllerrevision import CONTROLLERREVISION
+from vmpod.kinds.dataimportcron import DATAIMPORTCRON
 from vmpod.kinds.datasource import DATASOURCE
 from vmpod.kinds.datavolume import DATAVOLUME
 from vmpod.kinds.deployment import DEPLOYMENT
@@ -80,6 +81,7 @@ KINDS: tuple[Kind, ...] = (
     VIRTUALMACHINERESTORE,
     DATAVOLUME,
     DATASOURCE,
+    DATAIMPORTCRON,
     STORAGEPROFILE,
     VOLUMESNAPSHOT,
     VOLUMESNAPSHOTCONTENT,
@@ -115,6 +117,7 @@ __all__ = [
     "CDICONFIG",
     "CONFIGMAP",
     "CONTROLLERREVISION",
+    "DATAIMPORTCRON",
     "DATASOURCE",
     "DATAVOLUME",
     "DEPLOYMENT",
