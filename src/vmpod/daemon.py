@@ -278,6 +278,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     from vmpod.node.agent import Agent
     from vmpod.node.claims import Claims
     from vmpod.node.containerdisks import ContainerDisks
+    from vmpod.node.expansions import Expansions
     from vmpod.node.importcrons import ImportCrons
     from vmpod.node.machines import Machines
     from vmpod.node.migrations import Migrations
@@ -323,6 +324,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     for loop in (
         snapshots, VolumeSnapshots(client, cache, paths, snapshots, disks.bases, recorder),
         Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node)),
+        Expansions(client, cache, paths, machines, Recorder(client, "vmpod.io/local", home.node)),
         ImportCrons(client, cache, disks, Recorder(client, "dataimportcron-controller", home.node)),
     ):
         await loop.start()

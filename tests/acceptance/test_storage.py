@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.server
+import json
 import os
 import subprocess
 import threading
@@ -29,14 +30,17 @@ from .machines import (
     datavolume,
     echoes,
     gone,
+    heard,
     is_shown,
     machine,
     says,
+    stream,
     tell,
 )
 from .pods import apply, container, mount, pod, ready, run_in
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
+LAB = "localhost/vmpod-examples/lab:1"
 TWO, EMPTY = "localhost/vmpod-test/two:1", "localhost/vmpod-test/empty:1"
 
 
@@ -189,6 +193,36 @@ def test_claims_that_wait_for_their_first_consumer(home: Product) -> None:
     profile = home.read("storageprofile", "local-wait")["status"]
     assert (profile["provisioner"], profile["claimPropertySets"][0]["accessModes"]) == ("vmpod.io/local", ["ReadWriteOnce"])
     remove_all(home)
+
+
+def grow(home: Product, name: str, size: str) -> None:
+    home.kubectl("patch", "pvc", name, "-p", json.dumps({"spec": {"resources": {"requests": {"storage": size}}}}))
+    wait(lambda: home.value(".status.capacity.storage", "pvc", name) == size, f"{name} has {size}", 20)
+
+
+def test_claims_grow_also_under_a_running_machine(home: Product) -> None:
+    apply(home, claim("data", "16Mi"), datavolume("idle", registry={"url": f"docker://{QUICK}"}),
+          machine("lab", container_disk(LAB), {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}, memory="256Mi"))  # fmt: skip
+    is_shown(home, "lab", "Running", 60)
+    reaches(home, "idle", "Succeeded")
+    grow(home, "idle", "32Mi")
+    disk = disks(home) / "volumes" / home.value(".spec.volumeName", "pvc", "idle") / "disk.qcow2"
+    told = subprocess.run(["qemu-img", "info", "--output=json", str(disk)], check=True, capture_output=True, text=True).stdout
+    assert json.loads(told)["virtual-size"] == 32 << 20
+    wait(lambda: sectors(home) == (16 << 20) // 512, "the guest sees its disk", 240, 1)
+    grow(home, "data", "48Mi")
+    wait(lambda: sectors(home) == (48 << 20) // 512, "the guest sees it grow", 20, 1)
+    smaller = home.kubectl("patch", "pvc", "data", "-p", '{"spec":{"resources":{"requests":{"storage":"8Mi"}}}}', check=False)
+    assert "field can not be less than status.capacity" in smaller.stderr
+    remove_all(home)
+
+
+def sectors(home: Product) -> int:
+    """The size of the second disk as the guest on its console says it."""
+    with stream(home, "lab", "console") as console:
+        console.send(b"\necho be''gin $(cat /sys/block/vdb/size) en''d\n")
+        said = heard(console, b" end\r\n", 5).decode(errors="replace")
+    return int(said.rpartition("begin ")[2].split()[0])
 
 
 def test_what_is_no_image_is_refused_with_its_reason_and_leaves_nothing(home: Product, url: str) -> None:

@@ -13,17 +13,15 @@ from vmpod.client.cache import Cache
 from vmpod.client.client import Client
 from vmpod.kinds import (
     PERSISTENTVOLUMECLAIM,
-    POD,
-    VIRTUALMACHINEINSTANCE,
     VOLUMESNAPSHOT,
     VOLUMESNAPSHOTCLASS,
     VOLUMESNAPSHOTCONTENT,
 )
-from vmpod.kinds.parts.hotplug import source_name
-from vmpod.model.meta import Object, controller_of, get, name
+from vmpod.model.meta import Object, get, name
 from vmpod.model.status import ApiError
 from vmpod.node import claimdisk, layers
 from vmpod.node.bases import Bases
+from vmpod.node.diskusers import machine_on
 from vmpod.node.snapshotlayers import layer_of
 from vmpod.node.snapshots import Snapshots
 from vmpod.node.translate import claim as claims
@@ -33,8 +31,6 @@ from vmpod.reconcile import apply as shell
 from vmpod.reconcile.actions import Note
 from vmpod.reconcile.events import Recorder
 from vmpod.reconcile.loop import Key, Loop, Watch, Written, own
-
-_ENDED = ("Succeeded", "Failed")
 
 
 class VolumeSnapshots:
@@ -74,24 +70,12 @@ class VolumeSnapshots:
         if found is None:
             return None
         wanted = str(get(found, "spec", "source", "persistentVolumeClaimName", default=""))
-        machine, volume = self._user(key[0], wanted)
-        look = self._snapshots.look(translate.as_content(found, machine, volume), now)
+        vmi, volume = machine_on(cache, key[0], wanted) or ({}, "disk")
+        look = self._snapshots.look(translate.as_content(found, name(vmi), volume), now)
         claim = cache.get(PERSISTENTVOLUMECLAIM, key[0], wanted)
         content = cache.get(VOLUMESNAPSHOTCONTENT, "", translate.content_name(found))
         pending = claims.is_import_pending(claim) if claim is not None else ""
         return Seen(found, content, tuple(cache.list(VOLUMESNAPSHOTCLASS)), look, pending)
-
-    def _user(self, where: str, wanted: str) -> tuple[str, str]:
-        """The machine that runs on a claim, and what it calls the volume; a name of our own where none does."""
-        for pod in self._cache.list(POD, where):
-            owner = controller_of(pod) or {}
-            if owner.get("kind") != VIRTUALMACHINEINSTANCE.kind or get(pod, "status", "phase") in _ENDED:
-                continue
-            vmi = self._cache.get(VIRTUALMACHINEINSTANCE, where, str(owner.get("name")))
-            for volume in get(vmi, "spec", "volumes", default=()):
-                if source_name(volume) == wanted:
-                    return name(vmi or {}), str(volume["name"])
-        return "", "disk"
 
     async def _apply(self, action: Any) -> Written | None:
         match action:
