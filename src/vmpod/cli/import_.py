@@ -47,7 +47,7 @@ def command(image: str, name: str, space: str, memory: str, cpus: int, size: str
     """Make a copy-on-write base of a disk image (qcow2, vmdk, vdi, vhdx, vhd, raw, ISO; also gzip, xz, zstd or bzip2
     of one; an .ova or a .box with its disks) and a claim upon it, and write a VirtualMachine and a Service to edit,
     chosen by what is on the image (`vmpod inspect` shows it), with the reasons. The image is only read."""
-    file = Path(image).expanduser()
+    file = looking.image_of(Path(image).expanduser())
     wish = _wish(file, name, space, memory, cpus, size, ports)
     target = output_dir / f"{wish.name}.yaml"
     _check_free(target)

@@ -26,7 +26,7 @@ def command(image: Path, as_json: bool) -> None:
     when it will not boot."""
     from vmpod.cli import looking
 
-    opened = looking.open_image(image.expanduser())
+    opened = looking.open_image(looking.image_of(image.expanduser()))
     found, advice = opened.image, opened.advice
     if as_json:
         click.echo(json.dumps({"image": dataclasses.asdict(found), "advice": dataclasses.asdict(advice)}, indent=2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import archives, fetch, formats
+from vmpod.drivers.disks import archives, fetch, formats, split
 from vmpod.drivers.inspection.facts import Image
 from vmpod.drivers.inspection.look import look as look_into
 from vmpod.intake import appliance
@@ -29,13 +29,27 @@ def open_image(path: Path) -> Opened:
     """Look into an image file or an archive. What is unpacked for it goes afterwards. Raises Problem."""
     what = f"look into {path}"
     try:
-        if path.is_dir():
-            raise Problem(what, "it is a folder", f"ls {path}", "Format")
+        if split.is_descriptor(path):
+            return _in_parts(path)
         if archives.is_archive(path):
             return _archived(path)
         found = _unpacked(path) if formats.compression(path) else look_into(path)
     except OSError as error:
         raise Problem(what, error.strerror or str(error), f"ls -l {path}", "Missing") from None
+    return Opened(found, Appliance(), advise(found))
+
+
+def image_of(path: Path) -> Path:
+    """The file that stands for what a person named: of a folder, the descriptor in it. Raises Problem."""
+    try:
+        return split.descriptor_in(path) if path.is_dir() else path
+    except OSError as error:
+        raise Problem(f"look into {path}", error.strerror or str(error), f"ls -l {path}", "Missing") from None
+
+
+def _in_parts(path: Path) -> Opened:
+    with tempfile.TemporaryDirectory(prefix="vmpod-unpacked-") as folder:
+        found = dataclasses.replace(look_into(split.gather(path, Path(folder)), split.FORMAT), path=str(path))
     return Opened(found, Appliance(), advise(found))
 
 

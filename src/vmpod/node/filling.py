@@ -8,7 +8,7 @@ from pathlib import Path
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.client.cache import Cache
-from vmpod.drivers.disks import formats, overlay
+from vmpod.drivers.disks import formats, overlay, split
 from vmpod.drivers.disks.download import Access
 from vmpod.drivers.disks.importer import Job
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
@@ -26,6 +26,14 @@ from vmpod.node.translate.claim import room_of
 from vmpod.node.volumes import Volumes
 from vmpod.reconcile.actions import Note
 from vmpod.reconcile.events import Recorder
+
+
+def _is_in_parts(where: str) -> bool:
+    """Whether a file of this machine lists the files of a disk, as the maker of the claim saw it."""
+    try:
+        return split.is_descriptor(Path(where))
+    except OSError:
+        return False  # the import says it better
 
 
 class Filler:
@@ -65,6 +73,8 @@ class Filler:
         said = meta.annotations(claim)
         endpoint = said.get(claims.ENDPOINT, "")
         where = endpoint.removeprefix("file://") if kind == "file" else endpoint
+        if kind == "file" and _is_in_parts(where):
+            kind = "split"
         job = imports.job_for(self._paths, kind, where, name=endpoint, inner=said.get(claims.MEMBER, ""),
                               checksum=said.get(claims.CHECKSUM, ""))  # fmt: skip
         await self.take(claim, folder, job, progress, self._access(claim))

@@ -162,6 +162,30 @@ def test_a_bad_image_is_refused(tmp_path: Path, what: str) -> None:
     assert image.read_bytes() == before
 
 
+PARTS: dict[str, tuple[Spoil, str]] = {
+    "an extent elsewhere": (descriptor('RW 4 FLAT "/etc/passwd" 0'), "is not beside it"),
+    "an extent upwards": (descriptor('RW 4 FLAT "../passwd" 0'), "is not beside it"),
+    "an extent that is a link": (descriptor('RW 4 FLAT "link" 0'), "symbolic link"),
+    "an extent that is a folder": (descriptor('RW 4 FLAT "folder" 0'), "use the disk"),
+    "an extent that is a device": (descriptor('RW 4 VMFSRDM "/dev/sda" 0'), "no file"),
+    "an extent that is missing": (descriptor('RW 4 FLAT "gone.vmdk" 0'), "is missing"),
+    "an extent without a name": (descriptor("RW 4 FLAT"), "is not beside it"),
+    "no extents": (descriptor(), "lists 0 extents"),
+    "a parent": (plain(b'# Disk DescriptorFile\nparentCID=12345678\nRW 4 FLAT "x" 0\n'), "parent disk"),
+}
+
+
+@pytest.mark.parametrize("what", PARTS)
+def test_a_bad_list_of_parts_is_refused(tmp_path: Path, what: str) -> None:
+    spoil, says = PARTS[what]
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "image").write_bytes(spoil(tmp_path))
+    with pytest.raises(Problem, match=says):
+        importer.run(Job("split", str(tmp_path / "image"), str(tmp_path / "bases"), str(tmp_path / "staging")))
+    assert not any((tmp_path / "staging").iterdir())
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe", "nothing", "device"])
 def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "image"

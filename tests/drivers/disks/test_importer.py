@@ -21,7 +21,7 @@ import pytest
 
 from vmpod.base import proc
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import fetch, importer
+from vmpod.drivers.disks import fetch, importer, split
 from vmpod.drivers.disks.download import Access
 from vmpod.drivers.disks.importer import Job
 
@@ -64,6 +64,20 @@ def test_every_format_becomes_the_same_disk(tmp_path: Path, raw: Path, format: s
     assert hashlib.sha256(path.read_bytes()).hexdigest() == base.sha256
     assert path.stat().st_mode & 0o777 == 0o444
     assert content(tmp_path, base.sha256)[:SIZE] == raw.read_bytes()
+    assert is_clean(tmp_path)
+
+
+@pytest.mark.parametrize("subformat", ["twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "monolithicFlat"])
+def test_a_disk_in_several_files_becomes_one(tmp_path: Path, raw: Path, subformat: str) -> None:
+    (tmp_path / "parts").mkdir()
+    source = tmp_path / "parts" / "disk.vmdk"
+    argv = ["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", f"subformat={subformat}", str(raw), str(source)]
+    subprocess.run(argv, check=True)
+    assert split.descriptor_in(tmp_path / "parts") == source
+    base = importer.run(job(tmp_path, source, "split"))
+    assert content(tmp_path, base.sha256)[:SIZE] == raw.read_bytes()
+    with pytest.raises(Problem, match="refers to another file"):
+        importer.run(job(tmp_path, source))
     assert is_clean(tmp_path)
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from vmpod.base import proc
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import archives, fetch, formats, trees
+from vmpod.drivers.disks import archives, fetch, formats, split, trees
 from vmpod.drivers.disks.download import Access, download
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.images import layout
@@ -39,7 +39,8 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 class Job:
     """What to bring in: `kind` file (path), http (URL) or layout (OCI layout's folder); `inner` is a file inside.
 
-    The kind `member` is a file in an OCI layout that is kept as it is: no disk, so nothing is looked for in it.
+    The kind `split` is a file that lists the files of a disk beside it. The kind `member` is a file in an OCI layout
+    that is kept as it is: no disk, so nothing is looked for in it.
     """
 
     kind: str
@@ -99,10 +100,10 @@ def _import(job: Job, folder: Path, what: str, access: Access) -> Base:
         return Base(_keep(found, Path(job.bases), ".file"), size)
     if job.kind == "folder":
         return Base("", asyncio.run(_copy_folder(job, folder / "files", what)))
-    path = fetch.unpack(_local_file(job, folder, access), folder)
+    path = _whole(_local_file(job, folder, access), folder, job)
     if job.target:
         return Base("", _place_files(path, folder / "files", job))
-    info = asyncio.run(_looked_at(path))
+    info = asyncio.run(_looked_at(path, split.FORMAT if job.kind == "split" else ""))
     made = folder / "disk.qcow2"
     if info.format == "qcow2":
         _copy(path, made, owned=path.parent == folder)
@@ -111,6 +112,11 @@ def _import(job: Job, folder: Path, what: str, access: Access) -> Base:
         argv = ["qemu-img", "convert", "-f", info.format, "-O", "qcow2", str(path), str(made)]
         asyncio.run(_convert(argv, what, job.bases))
     return Base(_keep(made, Path(job.bases)), info.virtual_bytes)
+
+
+def _whole(path: Path, folder: Path, job: Job) -> Path:
+    """The image unpacked, or as one when it consists of several files."""
+    return split.gather(path, folder) if job.kind == "split" else fetch.unpack(path, folder)
 
 
 def _place_files(path: Path, files: Path, job: Job) -> int:
@@ -153,8 +159,8 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-async def _looked_at(path: Path) -> Any:
-    info = await inspect(path)
+async def _looked_at(path: Path, format: str) -> Any:
+    info = await inspect(path, format)
     await check(path, info.format)
     return info
 

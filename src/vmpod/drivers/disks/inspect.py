@@ -24,9 +24,10 @@ class DiskInfo:
     actual_bytes: int
 
 
-async def inspect(path: Path) -> DiskInfo:
-    """Look at an image. Raises Problem when it is missing, damaged, of no known format or names other files."""
-    found = formats.detect(path)
+async def inspect(path: Path, format: str = "") -> DiskInfo:
+    """Look at an image, whose format may be known. Raises Problem when it is missing, damaged, of no known format or
+    names other files."""
+    found = format or formats.detect(path)
     headers.check(path, found)
     argv = ["qemu-img", "info", "--output=json", "-f", found, str(path)]
     done = await proc.run(argv, what=f"use the image {path}", check=False)

@@ -42,9 +42,10 @@ class Found:
     volume: Volume | None
 
 
-def look(path: Path) -> Image:
-    """All that can be told of an image. Raises Problem when it is no image, damaged, or refers to other files."""
-    format = formats.detect(path)
+def look(path: Path, format: str = "") -> Image:
+    """All that can be told of an image, whose format may be known. Raises Problem when it is no image, damaged, or
+    refers to other files."""
+    format = format or formats.detect(path)
     headers.check(path, format)
     with blocks.serving(path, format) as connection:
         argv = [sys.executable, "-m", __name__, str(connection.fileno()), str(path)]
