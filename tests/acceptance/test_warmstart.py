@@ -100,6 +100,57 @@ def test_a_machine_goes_on_where_it_was(home: Product) -> None:
     wait(lambda: not saved.exists(), "its memory goes with its machine and disk", 20)
 
 
+def test_disks_and_memory_of_one_moment(home: Product) -> None:
+    made = rester("both")
+    del made["spec"]["template"]["metadata"]["annotations"]
+    apply(home, made)
+    is_shown(home, "both", "Running", 60)
+    wait(lambda: booted(home, "both"), "both has booted", 30)
+    keep(home, "both", b"b")
+    pid, paths = machines.process(home, "both"), Paths(home.home)
+    home.vmpod("snapshot", "save", "--memory", "both", "then")
+    assert machines.process(home, "both") == pid and "then  both  Succeeded  with memory" in home.vmpod("snapshot", "list").stdout
+    keep(home, "both", b"c")
+    for _ in range(2):
+        home.vmpod("snapshot", "restore", "both", "then", "--stop", "--start")
+        assert not booted(home, "both"), "it goes on"
+        keep(home, "both", b"#")
+    home.vmpod("restart", "both")
+    wait(lambda: booted(home, "both"), "once only", 30)
+    home.vmpod("snapshot", "restore", "both", "then", "--stop")
+    (disk,) = (one for one in paths.volumes.glob("*/disk.qcow2") if one.stat().st_mtime > time.time() - 30)
+    with disk.open("r+b") as file:
+        file.seek(3 << 16)  # where such a disk has its table of clusters
+        file.write(b"\1" * 8)
+    home.kubectl("patch", "vm", "both", "--type=merge", "-p", '{"spec":{"runStrategy":"Always"}}')
+    wait(lambda: "its disk d was changed since it was restored" in events(home, "WarmStartRefused"), "it is refused", 30)
+    home.kubectl("delete", "vm,vmsnapshot,vmrestore", "--all", "--timeout=60s")
+    wait(lambda: not list(paths.snapshots.iterdir()), "the memory goes with its snapshot", 20)
+
+
+def test_a_snapshot_with_memory_and_its_engine_killed(home: Product) -> None:
+    paths = Paths(home.home)
+    apply(home, rester("held", memory="512Mi"))
+    is_shown(home, "held", "Running", 60)
+    wait(lambda: booted(home, "held"), "held has booted", 30)
+    verb = home.start("snapshot", "save", "--memory", "held", "shot")
+    deadline = time.monotonic() + 20
+    while not list(paths.pods.glob("*/held")) and time.monotonic() < deadline and verb.poll() is None:
+        time.sleep(0.001)
+    home.kill_engine()
+    verb.communicate(timeout=60)
+    home.vmpod("engine", "start")
+    is_shown(home, "held", "Running", 60)
+    machines.echoes(home, "held")
+    wait(lambda: not list(paths.pods.glob("*/held")), "it is held no more", 10)
+    wait(lambda: home.value(".status.phase", "vmsnapshot", "shot") in ("", "Succeeded") or
+         "take another snapshot" in home.value(".status.error.message", "vmsnapshot", "shot"), "it ends, or says why not", 30)
+    phase = home.value(".status.phase", "vmsnapshot", "shot")
+    whole = [one for one in paths.snapshots.iterdir() if (one / "record.json").exists()]
+    assert bool(whole) is (phase == "Succeeded")
+    home.vmpod("down", "--all", "--volumes")
+
+
 def test_an_engine_killed_while_memory_is_written_or_read(home: Product) -> None:
     paths = Paths(home.home)
     apply(home, rester("kill", memory="512Mi"))
@@ -118,7 +169,7 @@ def test_an_engine_killed_while_memory_is_written_or_read(home: Product) -> None
         saved = paths.saved("default", "kill")
         if saved.exists():
             assert {one.name for one in saved.iterdir()} >= {"state", "record.json"}
-    keep(home, "kill", b"d")
+    machines.echoes(home, "kill")
     wait(lambda: not list(paths.pods.glob("*/resuming")), "it is used up", 10)
     home.vmpod("stop", "kill")
     home.vmpod("down", "--all", "--volumes")

@@ -155,6 +155,21 @@ def test_a_restore_brings_the_machine_back_as_it_was() -> None:
     assert not status_of(world, VIRTUALMACHINE, "orders").get("restoreInProgress")
 
 
+@pytest.mark.parametrize("has_memory", [True, False])
+def test_a_machine_is_told_of_the_memory_that_its_disks_were_restored_with(has_memory: bool) -> None:
+    world, node = new_world()
+    if has_memory:
+        world.update(VIRTUALMACHINESNAPSHOT, "default", "s", {"metadata": {"annotations": {"vmpod.io/memory": "true"}}})
+    world.settle(CONTROLLERS, node)
+    (content,) = world.list(VIRTUALMACHINESNAPSHOTCONTENT)
+    assert get(content, "metadata", "annotations", "vmpod.io/memory") == ("true" if has_memory else None)
+    world.update(VIRTUALMACHINE, *KEY, {"metadata": {"annotations": {"vmpod.io/memory-of": "of another restore"}}})
+    put_restore(world)
+    world.settle(CONTROLLERS, node)
+    told = get(the_vm(world), "metadata", "annotations", "vmpod.io/memory-of")
+    assert told == (content["metadata"]["uid"] if has_memory else None)
+
+
 def test_a_restore_makes_a_machine_that_is_not_there_and_leaves_it_halted() -> None:
     world, node = new_world()
     world.settle(CONTROLLERS, node)

@@ -84,6 +84,8 @@ def features(spec: MachineSpec = SPEC, pod: str = POD, qemu: str = "7.2", proces
         (features(replace(SPEC, incoming=True, start_paused=True)), ""),
         (features(processor="other"), ""),  # nobody sees it: the guest is emulated
         (features(replace(SPEC, accelerator="kvm")), "the processor is another: one now, emulated then"),
+        (features(replace(SPEC, machine="pc-q35-7.2")), ""),  # what q35 stands for with this QEMU
+        (features(replace(SPEC, machine="pc")), "its board is another: pc now, q35 then"),
         (features(qemu="8.0"), "QEMU is 8.0 now and was 7.2"),
         (features(images=("other",)), "its container disks lie on other images"),
         (features(replace(SPEC, memory_bytes=65 << 20)), "its devices are others, because its template or vmpod has changed"),
@@ -139,6 +141,23 @@ def test_from_one_pod_to_the_next(paths: Paths) -> None:
     (saves.resuming(paths.pod(NEXT)) / "state").unlink()
     saves.give_back(paths, NEXT)
     assert saves.find(paths, "default", "a") is None and saves.forget_unread(paths, NEXT) is None, "it was used"
+
+
+def test_a_snapshot_lends_its_memory_to_each_restore_once(paths: Paths) -> None:
+    saves.begin_snapshot(paths, "c1").write_text("memory")
+    assert saves.of_snapshot(paths, "c1") is None, "not whole yet"
+    saves.finish_snapshot(paths, "c1", {"namespace": "default", "machine": "a"})
+    held = saves.of_snapshot(paths, "c1")
+    assert held and not saves.is_used(held, "r1")
+    saves.use(held, "r1")
+    saves.lend(paths, POD, held, "r1")
+    assert saves.settle(paths, POD) and (saves.resuming(paths.pod(POD)) / "state").read_text() == "memory"
+    saves.give_back(paths, POD)
+    assert not saves.is_used(held, "r1") and not saves.settle(paths, POD), "it never went on"
+    saves.use(held, "r1")
+    assert saves.is_used(held, "r1") and not saves.is_used(held, "r2")
+    saves.drop_snapshot(paths, "c1")
+    assert saves.of_snapshot(paths, "c1") is None
 
 
 def test_steps_that_were_broken_off_are_done_again(paths: Paths) -> None:

@@ -113,6 +113,11 @@ class Paths:
         return self.memory / f"{namespace}_{machine}"
 
     @property
+    def snapshots(self) -> Path:
+        """Memory that snapshots hold, one folder each."""
+        return self.home / "snapshots"
+
+    @property
     def network(self) -> Path:
         return self.home / "network"
 
@@ -145,7 +150,7 @@ class Paths:
         them in mount namespaces of their own, and need no way through it."""
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.home.chmod(0o700)
-        for folder in (self.pki, self.network, self.run, self.staging, self.memory):
+        for folder in (self.pki, self.network, self.run, self.staging, self.memory, self.snapshots):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.bases, self.layers, self.volumes, self.pods):
             folder.mkdir(mode=0o711, parents=True, exist_ok=True)

@@ -29,14 +29,18 @@ def command() -> None:
 @machine.argument()
 @click.argument("name", required=False)
 @machine.namespace()
+@click.option("--memory", is_flag=True, help="Also what the guest has in memory: it goes on there after a restore.")
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait.")
-def save(vm: str, name: str | None, space: str, timeout: float) -> None:
+def save(vm: str, name: str | None, space: str, memory: bool, timeout: float) -> None:
     """Take a snapshot, called NAME (by default the machine's name and the time). The machine may run."""
     from vmpod.kinds import VIRTUALMACHINESNAPSHOT
+    from vmpod.kinds.parts import snapshot_memory
 
     vm = machine.bare(vm)
     name = name or f"{vm}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    _make(VIRTUALMACHINESNAPSHOT, name, space, {"source": _reference(vm)}, f"take a snapshot of {vm}", timeout)
+    marks = {snapshot_memory.WANTED: "true"} if memory else {}
+    what = f"take a snapshot of {vm}"
+    _make(VIRTUALMACHINESNAPSHOT, name, space, {"source": _reference(vm)}, what, timeout, marks)
     click.echo(name)
 
 
@@ -45,8 +49,9 @@ def save(vm: str, name: str | None, space: str, timeout: float) -> None:
 @click.argument("name")
 @machine.namespace()
 @click.option("--stop", is_flag=True, help="Stop the machine first if it runs.")
+@click.option("--start", is_flag=True, help="Start it afterwards, and wait until it is ready.")
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds to wait.")
-def restore(vm: str, name: str, space: str, stop: bool, timeout: float) -> None:
+def restore(vm: str, name: str, space: str, stop: bool, start: bool, timeout: float) -> None:
     """Bring a stopped virtual machine back to the snapshot NAME; with another VM's name, make that machine of it."""
     from vmpod.kinds import VIRTUALMACHINERESTORE
 
@@ -55,7 +60,13 @@ def restore(vm: str, name: str, space: str, stop: bool, timeout: float) -> None:
     spec = {"target": _reference(vm), "virtualMachineSnapshotName": name, "targetReadinessPolicy": policy}
     called = f"{vm}-{secrets.token_hex(4)}"
     _make(VIRTUALMACHINERESTORE, called, space, spec, f"restore {vm}", timeout)
-    click.echo(f"{vm}: is as in {name}; vmpod start {vm}")
+    if not start:
+        click.echo(f"{vm}: is as in {name}; vmpod start {vm}")
+        return
+    from vmpod.cli import lifecycle
+
+    click.echo(f"{vm}: is as in {name}")
+    lifecycle.tell("start", (vm,), space, {}, lifecycle.has_started, wait=True, timeout_s=timeout)
 
 
 @command.command("list")
@@ -64,6 +75,7 @@ def show(space: str) -> None:
     """List the snapshots of a namespace, the oldest first."""
     from vmpod.cli import session
     from vmpod.kinds import VIRTUALMACHINESNAPSHOT
+    from vmpod.kinds.parts.snapshot_memory import is_wanted
     from vmpod.model.meta import get
     from vmpod.model.meta import name as name_of
 
@@ -71,6 +83,7 @@ def show(space: str) -> None:
     for one in sorted(found, key=lambda one: str(get(one, "metadata", "creationTimestamp"))):
         status = one.get("status") or {}
         words = [name_of(one), get(one, "spec", "source", "name"), status.get("phase", "Pending")]
+        words += ["with memory"] if is_wanted(one) else []
         click.echo("  ".join(str(word) for word in (*words, status.get("creationTime")) if word))
 
 
@@ -96,13 +109,14 @@ def _reference(vm: str) -> Object:
     return {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": vm}
 
 
-def _make(kind: Kind, name: str, space: str, spec: Object, what: str, timeout_s: float) -> None:
+def _make(kind: Kind, name: str, space: str, spec: Object, what: str, timeout_s: float,
+          marks: dict[str, str] | None = None) -> None:  # fmt: skip
     """Create an object and wait until it is Ready. Raises Problem: refused, failed, or not done in time."""
     from vmpod.cli import session
     from vmpod.model.status import ApiError
 
     client = session.connect()
-    meta = {"name": name, "namespace": space}
+    meta: Object = {"name": name, "namespace": space} | ({"annotations": marks} if marks else {})
     try:
         client.create(kind, {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta, "spec": spec})
     except ApiError as error:

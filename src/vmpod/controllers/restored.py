@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from copy import deepcopy
 
 from vmpod.controllers.datavolumeclaim import OWNED_BY
+from vmpod.kinds.parts.snapshot_memory import RESTORED_BY, given
 from vmpod.model.meta import Object, get, labels, name, namespace, owner_reference, uid
 from vmpod.model.meta import annotations as annotations_of
 
 _RESTORE = "restore.kubevirt.io/"
-LAST, RESTORE_NAME = f"{_RESTORE}lastRestoreUID", f"{_RESTORE}name"
+LAST, RESTORE_NAME = RESTORED_BY, f"{_RESTORE}name"
 _IMPORT = "cdi.kubevirt.io/storage.import."
 _NOT_KEPT = ("pv.kubernetes.io", "volume.beta.kubernetes.io", "cdi.kubevirt.io", "volume.kubernetes.io",
              "k8s.io/CloneRequest", "k8s.io/CloneOf", "vmpod.io/")  # fmt: skip
@@ -22,6 +23,11 @@ def claim_name(restore: Object, volume: str) -> str:
 
 def mark(restore: Object) -> str:
     return f"{name(restore)}-{uid(restore)}"
+
+
+def told(restore: Object, content: Object | None) -> dict[str, str | None]:
+    """What a restored machine is told of its restore."""
+    return {LAST: mark(restore), **given(content)}
 
 
 def restored_claim(restore: Object, vm: Object | None, content: Object | None, backup: Object) -> Object:

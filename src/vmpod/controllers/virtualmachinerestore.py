@@ -17,6 +17,7 @@ from vmpod.controllers.restored import (
     restored_claim,
     restored_spec,
     restores,
+    told,
 )
 from vmpod.controllers.volumesready import is_being_filled
 from vmpod.kinds import (
@@ -187,15 +188,16 @@ def _restored(seen: Seen) -> Action:
     for key in ("running", "runStrategy"):
         spec.pop(key, None)
     if seen.vm is None:
-        marked = dict(annotations_of(machine)) | {LAST: mark(seen.restore)}
+        marks = {**annotations_of(machine), **told(seen.restore, seen.content)}.items()
         meta = {"name": get(seen.restore, "spec", "target", "name"), "namespace": namespace(seen.restore),
-                "labels": dict(labels(machine)), "annotations": marked}  # fmt: skip
+                "labels": dict(labels(machine)), "annotations": {k: v for k, v in marks if v is not None}}  # fmt: skip
         return Create(VIRTUALMACHINE, {"apiVersion": VIRTUALMACHINE.api_version, "kind": "VirtualMachine",
                                        "metadata": meta, "spec": {**spec, "runStrategy": "Halted"}})  # fmt: skip
     held = seen.vm["spec"]
     spec |= {"running": False} if held.get("running") is not None else {"runStrategy": held.get("runStrategy")}
     gone = {key: None for key in held if key not in spec}
-    meta = {"annotations": {LAST: mark(seen.restore)}, "resourceVersion": seen.vm["metadata"]["resourceVersion"]}
+    revision = seen.vm["metadata"]["resourceVersion"]
+    meta = {"annotations": told(seen.restore, seen.content), "resourceVersion": revision}
     gone_parts = {key: None for key in get(held, "template", "spec", default={}) if key not in spec["template"]["spec"]}
     spec["template"] = {**spec["template"], "spec": {**gone_parts, **spec["template"]["spec"]}}
     return Patch(VIRTUALMACHINE, namespace(seen.vm), name(seen.vm), {"metadata": meta, "spec": {**gone, **spec}})

@@ -22,6 +22,7 @@ from vmpod.kinds import (
     VIRTUALMACHINESNAPSHOT,
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
+from vmpod.kinds.parts import snapshot_memory
 from vmpod.kinds.virtualmachinesnapshotcontent import PROTECTION as CONTENT_FINALIZER
 from vmpod.model import conditions, duration
 from vmpod.model.meta import Object, get, is_deleting, labels, name, namespace, uid
@@ -177,7 +178,7 @@ def _content(seen: Seen, vm: Object) -> Object:
     return {
         "apiVersion": VIRTUALMACHINESNAPSHOTCONTENT.api_version, "kind": "VirtualMachineSnapshotContent",
         "metadata": {"name": content_name(seen.snapshot), "namespace": namespace(seen.snapshot),
-                     "finalizers": [CONTENT_FINALIZER]},
+                     "finalizers": [CONTENT_FINALIZER], "annotations": snapshot_memory.passed_on(seen.snapshot)},
         "spec": {"virtualMachineSnapshotName": name(seen.snapshot), "volumeBackups": volumes,
                  "source": {"virtualMachine": machine}},
     }

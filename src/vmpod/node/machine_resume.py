@@ -14,6 +14,8 @@ from vmpod.drivers.qemu import saving
 from vmpod.drivers.qemu.qmp import Monitor
 from vmpod.node import saves
 
+HELD = "held"
+"""A file in the pod's folder while its machine stands still for a snapshot"""
 _AGENT_S, _LOOK_S = 60.0, 0.1
 _NEAR_S = 2.0
 _RUN_S = 5.0
@@ -41,6 +43,15 @@ async def resume(qmp: Monitor, pod_folder: Path) -> saves.Record | None:
         await qmp.cont()
     await asyncio.to_thread(shutil.rmtree, folder, True)
     return record
+
+
+async def release(qmp: Monitor, pod_folder: Path) -> None:
+    """Let a machine go on that an engine held and then died. Raises Gone, Refused."""
+    if (pod_folder / HELD).exists():
+        await saving.break_off(qmp)
+        if await qmp.status() == "paused":
+            await qmp.cont()
+        (pod_folder / HELD).unlink(missing_ok=True)
 
 
 async def set_clock(ask: Ask, run: Run, has_agent: Callable[[], bool]) -> str:

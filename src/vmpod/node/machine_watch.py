@@ -103,6 +103,7 @@ class Watch:
         self._tell = tell
         self._note = note
         self._tasks = Tasks()
+        self.is_fresh = False  # whether `seen` is of the present connection, and not remembered
         self._qmp: Monitor | None = None
         self._agent: Agent | None = None
         self._agent_lock = asyncio.Lock()
@@ -194,7 +195,7 @@ class Watch:
             except (Gone, Refused) as problem:
                 _log.debug("monitor of %s: %s", self.machine.name, problem)
             finally:
-                lost, self._qmp = self._qmp, None
+                lost, self._qmp, self.is_fresh = self._qmp, None, False
                 await lost.close()
             self.observe(run_state="", guest=Guest())
 
@@ -235,6 +236,7 @@ class Watch:
         if self.dormant:
             self.observe(run_state=await qmp.status())
             return
+        await machine_resume.release(qmp, self.machine.folder.parent)
         await self._resume(qmp)
         down = await machine_links.bring(qmp, self._links)  # first: the guest has hardly begun
         kind = self.seen.machine_type or await qmp.machine_type()
@@ -247,6 +249,7 @@ class Watch:
         guest = self.seen.guest if connected and self.seen.guest.connected else Guest(connected=connected)
         size = await machine_growth.measure(qmp)
         self.observe(run_state=state, machine_type=kind, guest=guest, down=down, trouble=None, size=size)
+        self.is_fresh = True
         self._size_news.set()
         self._agent_news.set()
         self.keeper.look()

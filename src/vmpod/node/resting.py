@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from vmpod.base import log
@@ -19,6 +20,7 @@ from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.base.tasks import Tasks
 from vmpod.client.cache import Cache
+from vmpod.drivers.disks import formats
 from vmpod.drivers.host import facts as host
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.net.attachments import Attachment, MachineNic
@@ -26,6 +28,7 @@ from vmpod.drivers.qemu import saving
 from vmpod.drivers.qemu.qmp import Gone, Monitor
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import PERSISTENTVOLUMECLAIM, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
+from vmpod.kinds.parts.snapshot_memory import GIVEN, RESTORED_BY
 from vmpod.model.meta import Object, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.node import saves, warmstart
@@ -77,8 +80,9 @@ class Resting:
 
     def nic(self, vmi: Object, card: MachineNic | None) -> MachineNic | None:
         """The card that a guest which rests knows, at the address that its pod had."""
-        found = self._saved(vmi)
-        if card is None or found is None or not warmstart.is_wanted(vmi):
+        restored = self._of_restore(vmi)
+        found = restored[0] if restored else self._saved(vmi) if warmstart.is_wanted(vmi) else None
+        if card is None or found is None:
             return card
         mac = card.mac or (str(found.record.get("mac", "")) if card.binding == "masquerade" else "")
         return replace(card, mac=mac, address=str(found.record.get("ip", "")))
@@ -96,13 +100,38 @@ class Resting:
         images = {source for it in volumes.values() for source, _, _ in it.binds if source != str(own / "disks")
                   and not Path(source).is_relative_to(own) and it.path.is_relative_to(own)}  # fmt: skip
         now = warmstart.features(machine, images, pod_uid, qemu=facts.qemu_version, processor=host.processor())
+        saves.note_start(self._paths, pod_uid, {"features": now, "disks": disks})
         if machine.incoming:
-            pass  # its guest comes from another launcher
-        elif saves.settle(self._paths, pod_uid) or self._claimed(vmi, pod_uid, now, disks):
+            return machine  # its guest comes from another launcher
+        if (saves.settle(self._paths, pod_uid) or self._is_lent(vmi, pod_uid, now, disks)
+                or self._claimed(vmi, pod_uid, now, disks)):  # fmt: skip
             machine = replace(machine, incoming=True, start_paused=False)
-        if wanted == "true":
-            saves.note_start(self._paths, pod_uid, {"features": now, "disks": disks})
         return machine
+
+    def _of_restore(self, vmi: Object) -> tuple[saves.Saved, str] | None:
+        """The memory that belongs to the disks a machine was restored with, and by which restore; until it is used."""
+        vm = self._vm(vmi)
+        if vm is None:
+            return None
+        told = annotations_of(vm)
+        found = saves.of_snapshot(self._paths, told[GIVEN]) if told.get(GIVEN) else None
+        restore = sha256(f"{uid(vm)} {told.get(RESTORED_BY)}".encode()).hexdigest()[:16]
+        return (found, restore) if found is not None and not saves.is_used(found, restore) else None
+
+    def _is_lent(self, vmi: Object, pod_uid: str, now: Mapping[str, str], disks: Mapping[str, str]) -> bool:
+        found = self._of_restore(vmi)
+        if found is None:
+            return False
+        saved, restore = found
+        saves.use(saved, restore)
+        why = warmstart.difference(saved.record.get("features") or {}, now) or _written(saved.record, disks)
+        if why:
+            text = f"The guest boots anew, without what it had in memory at {saved.record.get('at')}: {why}"
+            self._note("Warning", "WarmStartRefused", text, vmi, self._vm(vmi))
+            return False
+        saves.lend(self._paths, pod_uid, saved, restore)
+        saves.drop(self._paths, namespace(vmi), name(vmi))
+        return True
 
     def _claimed(self, vmi: Object, pod_uid: str, now: Mapping[str, str], disks: Mapping[str, str]) -> bool:
         found = self._saved(vmi)
@@ -131,7 +160,7 @@ class Resting:
         if not (wanted or is_begun) or vmi is None:
             return False
         try:
-            await _reach(watch)
+            await reach(watch)
             if not wanted:
                 raise Problem("keep the machine's memory", "it is to start again at once", reason="NotSaved")
             if not is_finished:
@@ -161,8 +190,8 @@ class Resting:
         watch.observe(stop_wished=True)
         pod_uid = watch.machine.pod_uid
         await saving.break_off(watch.qmp)
-        await _flush(watch)
-        _check_room(self._paths, await _memory_bytes(watch.qmp))
+        await flush(watch)
+        await check_room(self._paths, watch.qmp)
         begin = time.monotonic()
         await watch.qmp.stop()
         moment = datetime.now(UTC)
@@ -195,16 +224,24 @@ class Resting:
                 self._note("Warning", "WarmStartFailed", text, vmi, self._vm(vmi))
 
 
-async def _reach(watch: Watch) -> None:
+def _written(record: saves.Record, disks: Mapping[str, str]) -> str:
+    """A disk that is not as the restore made it; empty when all are."""
+    for one, path in disks.items():
+        if one not in record.get("volumes", ()) or not formats.is_unwritten(Path(path)):
+            return f"its disk {one} was changed since it was restored"
+    return ""
+
+
+async def reach(watch: Watch) -> None:
     """A new engine takes a moment to be connected. Raises Gone."""
     for _ in range(int(_REACH_S / _LOOK_S)):
-        if watch.seen.run_state:
+        if watch.is_fresh:
             break
         await asyncio.sleep(_LOOK_S)
     await watch.qmp.status()
 
 
-async def _flush(watch: Watch) -> None:
+async def flush(watch: Watch) -> None:
     """A guest without an agent, or one that knows no freezing, is kept as it is. Raises Problem: it stays frozen."""
     if watch.seen.guest.connected:
         try:
@@ -215,12 +252,10 @@ async def _flush(watch: Watch) -> None:
             await watch.freezer.thaw()
 
 
-def _check_room(paths: Paths, memory_bytes: int) -> None:
+async def check_room(paths: Paths, qmp: Monitor) -> None:
+    """Raises Problem when the memory of a machine may not fit on the disk of the home."""
+    memory_bytes = int((await qmp.execute("query-memory-size-summary"))["base-memory"])
     free, wanted = shutil.disk_usage(paths.home).free, int(memory_bytes * _ROOM)
     if wanted > free:
         why = f"it may need {wanted >> 20} MiB on the disk of the home, which has {free >> 20} MiB left"
         raise Problem("keep the machine's memory", why, "free some space", "NoSpace")
-
-
-async def _memory_bytes(qmp: Monitor) -> int:
-    return int((await qmp.execute("query-memory-size-summary"))["base-memory"])

@@ -44,6 +44,10 @@ def note_start(paths: Paths, pod_uid: str, record: Record) -> None:
     _write(paths.pod(pod_uid) / "started.json", record)
 
 
+def started(paths: Paths, pod_uid: str) -> Record | None:
+    return _read(paths.pod(pod_uid) / "started.json")
+
+
 def begin(paths: Paths, pod_uid: str) -> Path:
     """An empty place for the memory of a pod's machine; an unfinished attempt goes."""
     folder = saving(paths, pod_uid)
@@ -54,8 +58,7 @@ def begin(paths: Paths, pod_uid: str) -> Path:
 
 def finish(paths: Paths, pod_uid: str, record: Record) -> None:
     """The memory is whole now."""
-    started = _read(paths.pod(pod_uid) / "started.json") or {}
-    _write(saving(paths, pod_uid) / _RECORD, started | record)
+    _write(saving(paths, pod_uid) / _RECORD, (started(paths, pod_uid) or {}) | record)
 
 
 def is_begun(paths: Paths, pod_uid: str) -> bool:
@@ -132,12 +135,58 @@ def give_back(paths: Paths, pod_uid: str) -> None:
     record = _read(folder / _RECORD)
     if record is None or not (folder / STATE).exists():
         return
+    if "used" in record:
+        Path(record["used"]).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        return
     own = paths.pod(pod_uid) / "disks"
     if own.exists() and not (folder / "disks").exists():
         own.rename(folder / "disks")
     place = paths.saved(str(record["namespace"]), str(record["machine"]))
     shutil.rmtree(place, ignore_errors=True)
     folder.rename(place)
+
+
+def begin_snapshot(paths: Paths, content_uid: str) -> Path:
+    """An empty place for the memory of a snapshot; an unfinished attempt goes."""
+    drop_snapshot(paths, content_uid)
+    folder = paths.snapshots / content_uid
+    folder.mkdir(mode=0o700)
+    return folder / STATE
+
+
+def finish_snapshot(paths: Paths, content_uid: str, record: Record) -> None:
+    """The memory is whole now."""
+    _write(paths.snapshots / content_uid / _RECORD, record)
+
+
+def of_snapshot(paths: Paths, content_uid: str) -> Saved | None:
+    record = _read(paths.snapshots / content_uid / _RECORD)
+    return Saved(paths.snapshots / content_uid, record) if record is not None else None
+
+
+def drop_snapshot(paths: Paths, content_uid: str) -> None:
+    shutil.rmtree(paths.snapshots / content_uid, ignore_errors=True)
+
+
+def is_used(saved: Saved, restore: str) -> bool:
+    """Whether a machine has started since that restore."""
+    return (saved.folder / f"used-{restore}").exists()
+
+
+def use(saved: Saved, restore: str) -> None:
+    """The first start after a restore has come, whether with the memory or not."""
+    (saved.folder / f"used-{restore}").touch()
+
+
+def lend(paths: Paths, pod_uid: str, saved: Saved, restore: str) -> None:
+    """Give a pod the memory of a snapshot, which keeps it for other restores."""
+    fresh = paths.pod(pod_uid) / "lending"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    os.link(saved.folder / STATE, fresh / STATE)
+    _write(fresh / _RECORD, saved.record | {"used": str(saved.folder / f"used-{restore}")})
+    fresh.rename(resuming(paths.pod(pod_uid)))
 
 
 def drop(paths: Paths, namespace: str, machine: str) -> None:

@@ -28,9 +28,10 @@ from vmpod.kinds import (
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
 from vmpod.kinds.parts.migration import is_active, is_migrating
+from vmpod.kinds.parts.snapshot_memory import is_wanted
 from vmpod.kinds.virtualmachinesnapshotcontent import PROTECTION
 from vmpod.model.meta import Object, get, name, namespace, uid
-from vmpod.node import claimdisk, diskswitch, layers
+from vmpod.node import claimdisk, diskswitch, layers, saves, snapshot_memory
 from vmpod.node.bases import Bases
 from vmpod.node.claims import plugged_claims_of
 from vmpod.node.diskswitch import Switch
@@ -152,6 +153,9 @@ class Snapshots:
             head = await claimdisk.freeze(self._paths, folder, disk.size_bytes, layer)
             if disk.users:
                 switches.append(Switch(disk.volume, layer, head))
+        if not switches and is_wanted(seen.content):
+            why = "the machine does not run, or none of its disks is on a claim"
+            raise Problem("take a snapshot with memory", why, reason="NotSaved")
         moment = await self._go_over(seen, switches) if switches else self._clock.now()
         for disk in seen.disks:
             claimdisk.forget_old(self._paths, self._folder(disk))
@@ -166,6 +170,8 @@ class Snapshots:
         if watch is None:
             raise Problem("take a snapshot", "the machine is starting or stopping", reason="Gone")
         actions = await diskswitch.ready(watch.qmp, switches)
+        if vmi is not None and is_wanted(seen.content):
+            return await snapshot_memory.take(self._paths, seen.content, seen.disks, vmi, watch, actions)
         if not actions:
             return self._clock.now()
         mark = self._paths.pod(watch.machine.pod_uid) / "frozen"
@@ -209,6 +215,7 @@ class Snapshots:
     async def _let_go(self, content: Object) -> Written | None:
         for layer in snapshot.layers_of(content):
             layers.let_go(self._paths, layer)
+        await asyncio.to_thread(saves.drop_snapshot, self._paths, uid(content))
         await self._bases.sweep()
         kept = [one for one in get(content, "metadata", "finalizers", default=[]) if one != PROTECTION]
         meta = {"finalizers": kept or None, "resourceVersion": content["metadata"]["resourceVersion"]}

@@ -22,6 +22,7 @@ ANNOTATION = "vmpod.io/warm-start"
 _CHANGED = {
     "qemu": "QEMU is {now} now and was {then}",
     "processor": "the processor is another: {now} now, {then} then",
+    "board": "its board is another: {now} now, {then} then",
     "devices": "its devices are others, because its template or vmpod has changed",
     "images": "its container disks lie on other images",
 }
@@ -71,6 +72,12 @@ def _left_out(devices: Mapping[str, Any]) -> str:
     return f"it has {' and '.join(found)}" if found else ""
 
 
+def writable_disks(vmi: Object) -> tuple[str, ...]:
+    """The volumes that the guest may write to."""
+    kinds = {"containerDisk", "emptyDisk", "ephemeral", "hostDisk", "persistentVolumeClaim", "dataVolume"}
+    return tuple(one["name"] for one in get(vmi, "spec", "volumes", default=()) if kinds & one.keys())
+
+
 def claims_of(vmi: Object) -> tuple[str, ...]:
     """The claims whose disks the memory belongs to."""
     return tuple(one for volume in get(vmi, "spec", "volumes", default=()) if (one := source_name(volume)))
@@ -86,11 +93,13 @@ def features(
     machine: MachineSpec, images: Iterable[str], pod_uid: str, *, qemu: str, processor: str
 ) -> dict[str, str]:
     """What has to be the same for memory to fit. `images` are what its disks lie on."""
-    plain = replace(machine, incoming=False, start_paused=False)
+    disks = tuple(replace(one, path="") for one in machine.disks)  # what is on them is another question
+    board = "q35" if machine.is_pcie else "pc"
+    plain = replace(machine, machine=board, incoming=False, start_paused=False, disks=disks)
     words = [re.sub(re.escape(pod_uid), "POD", word) for word in argv(plain)]
     return {
         "qemu": qemu, "processor": processor if machine.accelerator == "kvm" else "emulated",
-        "devices": sha256("\0".join(words).encode()).hexdigest(),
+        "board": machine.machine, "devices": sha256("\0".join(words).encode()).hexdigest(),
         "images": sha256("\0".join(sorted(images)).encode()).hexdigest(),
     }
 
@@ -98,9 +107,15 @@ def features(
 def difference(then: Mapping[str, str], now: Mapping[str, str]) -> str:
     """What keeps memory of a machine with the features `then` from one with those of `now`; empty: nothing."""
     for key, words in _CHANGED.items():
-        if then.get(key) != now.get(key):
+        if then.get(key) != now.get(key) and not (key == "board" and _is_same_board(then.get(key), now.get(key))):
             return words.format(now=now.get(key), then=then.get(key))
     return ""
+
+
+def _is_same_board(one: str | None, other: str | None) -> bool:
+    """Whether one is the name by which the other's version is meant: QEMU is the same, so it has not moved on."""
+    aliases = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
+    return any(str(long).startswith(aliases.get(str(short), "?")) for short, long in ((one, other), (other, one)))
 
 
 def changed_disk(then: Mapping[str, str], now: Mapping[str, str]) -> str:

@@ -36,6 +36,16 @@ async def test_an_overlay_is_never_smaller_than_its_base(tmp_path: Path) -> None
     assert await overlay.virtual_bytes(path) == 4 << 20
 
 
+async def test_whether_anything_was_written_to_an_overlay(tmp_path: Path) -> None:
+    path = tmp_path / "volumes" / "pv" / "disk.qcow2"
+    await overlay.make_overlay(path, base(tmp_path), size_bytes=8 << 20)
+    assert formats.is_unwritten(path)
+    subprocess.run(["qemu-io", "-c", "write 5M 512", str(path)], check=True, capture_output=True)
+    assert not formats.is_unwritten(path)
+    path.write_bytes(b"raw")
+    assert not formats.is_unwritten(path)
+
+
 async def test_an_existing_disk_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "disk.qcow2"
     await overlay.make_blank(path, 1 << 20)

@@ -20,6 +20,7 @@ from vmpod.base.errors import Problem
 _SECTOR = 512
 _QCOW2_DATA_FILE = 1 << 2  # incompatible feature "external data file" (QEMU docs/interop/qcow2.txt)
 _DESCRIPTOR_ROOM = 64 * 1024
+_TABLE_ROOM = 32 << 20  # QEMU's own limit
 _FAR = 1 << 40  # an offset beyond any image: there is nothing to read, and every file system can `seek` there
 _NEEDED_BYTES = {"qcow2": 80, "vmdk": 44, "vpc": _SECTOR}  # up to the last header field that is read here
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
@@ -70,6 +71,15 @@ def _named_in(file: BinaryIO, head: bytes) -> str:
         return ""
     file.seek(min(offset, _FAR))
     return file.read(min(length, 1023)).decode(errors="replace")
+
+
+def is_unwritten(path: Path) -> bool:
+    """Whether nothing was ever written to a qcow2 overlay: its table of clusters is empty."""
+    with open_plain(path) as file:
+        head = file.read(_NEEDED_BYTES["qcow2"]).ljust(_NEEDED_BYTES["qcow2"], b"\0")
+        entries, offset = struct.unpack(">IQ", head[36:48])
+        file.seek(min(offset, _FAR))
+        return head.startswith(b"QFI\xfb") and not any(file.read(min(entries * 8, _TABLE_ROOM)))
 
 
 def compression(path: Path) -> str:

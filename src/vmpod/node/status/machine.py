@@ -82,6 +82,8 @@ class Observed:
     guest_stopped: bool = False
     panicked: bool = False
     frozen: bool = False
+    held: bool = False
+    """Whether it stands still for a moment, of which nobody needs to know"""
     size: Size = Size()
     cpu_trouble: str = ""
     memory_trouble: str = ""
@@ -99,7 +101,7 @@ class Observed:
 
     @property
     def is_paused(self) -> bool:
-        return self.is_up and self.run_state in (*_STOPPED, "prelaunch")
+        return self.is_up and not self.held and self.run_state in (*_STOPPED, "prelaunch")
 
 
 def phase(vmi: Object, seen: Observed) -> str:
