@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from vmpod.testing.guest import write_disk
+
 from ..e2e.product import Product, wait
+from . import machines
 from .machines import LAB, condition, container_disk, has_shell, instance, is_shown, machine, typed
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(480)]
+GROWS = "localhost/vmpod-test/grows:1"
 
 
 def said(home: Product, command: str) -> str:
@@ -20,6 +26,24 @@ def said(home: Product, command: str) -> str:
 def number(home: Product, command: str) -> int:
     digits = re.findall(r"\d+", said(home, command))
     return int(digits[0]) if digits else -1
+
+
+@pytest.fixture
+def quick(host: None, tmp_path: Path) -> Iterator[None]:
+    machines.build(tmp_path, GROWS, {"/disk/": write_disk(tmp_path / "quick.img")})
+    yield
+    machines.remove_images(GROWS)
+
+
+def test_a_guest_without_the_driver_is_told_of(home: Product, quick: None) -> None:
+    wanted = machine("plain", container_disk(GROWS))
+    apply(home, wanted)
+    is_shown(home, "plain", "Running")
+    wanted["spec"]["template"]["spec"]["domain"]["memory"]["guest"] = "128Mi"
+    apply(home, wanted)
+    said = "the guest has taken 64Mi of 128Mi of memory; it has no virtio_mem driver that would take it"
+    wait(lambda: condition(home, "vm", "plain", "HotMemoryChange").get("message") == said, said, 20, 0.2)
+    home.kubectl("delete", "vm", "plain", "--timeout=60s")
 
 
 def test_processors_and_memory_arrive_in_the_guest(home: Product) -> None:

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from ..e2e.product import Product, wait
-from .machines import condition, container_disk, is_shown, machine
+from .machines import LAB, condition, container_disk, is_shown, machine
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(480)]
-LAB = "localhost/vmpod-examples/lab:1"
 SUB = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachineinstances/lab"
 
 
@@ -96,6 +95,10 @@ def test_the_guest_goes_on_after_a_rest(home: Product, folder: Path) -> None:
     def guest(*words: str) -> str:
         return log_in(home, folder / "second", *words)
 
+    def clock_is_right() -> bool:
+        before, there, after = time.time(), int(guest("date", "+%s")), time.time()
+        return before - 2 < there < after + 2
+
     boot = guest("cat", "/proc/sys/kernel/random/boot_id")
     guest("(n=0; while :; do n=$((n+1)); echo $n >/run/n; sleep 0.1; done) >/dev/null 2>&1 </dev/null &")
     wait(lambda: int(guest("cat", "/run/n")) > 0, "it counts", 20)
@@ -106,7 +109,7 @@ def test_the_guest_goes_on_after_a_rest(home: Product, folder: Path) -> None:
     home.vmpod("start", "lab")
     took_s = time.monotonic() - begin
     assert guest("cat", "/proc/sys/kernel/random/boot_id") == boot
-    wait(lambda: abs(int(guest("date", "+%s")) - time.time()) < 2.5, "its clock is right", 30, 0.5)
+    wait(clock_is_right, "its clock is right", 60, 0.5)
     first = int(guest("cat", "/run/n"))
     wait(lambda: int(guest("cat", "/run/n")) > first, "it counts on", 20)
     told = home.value('.items[*].message', "events", "--field-selector=reason=WarmStarted")

@@ -28,7 +28,8 @@ def missing(slots: Sequence[Slot], sockets: int) -> list[Slot]:
 
 async def measure(qmp: Monitor) -> Size:
     """What the machine has now. Raises Gone."""
-    return Size(await _sockets(qmp), await _plugged(qmp))
+    plugged = await _plugged(qmp)
+    return Size(await _sockets(qmp), plugged, await _has_driver(qmp) if plugged is not None else None)
 
 
 async def _sockets(qmp: Monitor) -> int | None:
@@ -44,6 +45,15 @@ async def _plugged(qmp: Monitor) -> int | None:
     except Refused:
         return None
     return next((int(one["data"]["size"]) for one in devices if one["data"].get("id") == GROWTH), None)
+
+
+async def _has_driver(qmp: Monitor) -> bool | None:
+    """Asked of QEMU by a command that it may lack, or change."""
+    try:
+        told = await qmp.execute("x-query-virtio-status", path=f"/machine/peripheral/{GROWTH}/virtio-backend")
+        return any("DRIVER_OK" in str(one) for one in told["status"]["statuses"])
+    except (Refused, KeyError, TypeError):
+        return None
 
 
 async def plug_sockets(qmp: Monitor, sockets: int) -> None:

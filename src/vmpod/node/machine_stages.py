@@ -49,7 +49,7 @@ class Ascent:
         self._news.set()
 
     def resumed(self) -> None:
-        """The guest goes on with the memory that it had when the machine was stopped."""
+        """The guest goes on with the memory that it had in an earlier QEMU."""
         self._learn(stages.resumed(time.time()))
 
     def restarted(self) -> None:

@@ -123,6 +123,7 @@ class Watch:
     async def wake(self, vmi: Object, ready: bool | None) -> None:
         """The guest has come: from now on it is looked after here."""
         self.dormant = False
+        self.ascent.resumed()
         self._links = machine_links.wanted(vmi)
         self.wish(vmi)
         self.observe(ready=ready)

@@ -96,7 +96,8 @@ class Resting:
             why, fix = f"the annotation {warmstart.ANNOTATION} says {wanted!r}", "say true or false, or leave it out"
             raise Problem(f"start the machine {name(vmi)}", why, fix, "Unsupported")
         own = self._paths.pod(pod_uid)
-        disks = {one: str(it.path) for one, it in volumes.items() if not it.path.is_relative_to(own)}
+        plain = {one.name for one in machine.disks}
+        disks = {one: str(it.path) for one, it in volumes.items() if one in plain and not it.path.is_relative_to(own)}
         images = {source for it in volumes.values() for source, _, _ in it.binds if source != str(own / "disks")
                   and not Path(source).is_relative_to(own) and it.path.is_relative_to(own)}  # fmt: skip
         now = warmstart.features(machine, images, pod_uid, qemu=facts.qemu_version, processor=host.processor())

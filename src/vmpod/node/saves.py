@@ -41,7 +41,7 @@ def resuming(pod_folder: Path) -> Path:
 
 def note_start(paths: Paths, pod_uid: str, record: Record) -> None:
     """Remember with what a machine was started: `features`, and the `disks` that outlive it."""
-    _write(paths.pod(pod_uid) / "started.json", record)
+    _write(paths.pod(pod_uid) / "started.json", record, durable=False)
 
 
 def started(paths: Paths, pod_uid: str) -> Record | None:
@@ -214,12 +214,13 @@ def _mark(path: Path) -> str:
     return f"{seen.st_ino} {seen.st_size} {seen.st_mtime_ns}"
 
 
-def _write(file: Path, record: Record) -> None:
+def _write(file: Path, record: Record, *, durable: bool = True) -> None:
     fresh = file.with_suffix(".new")
     with fresh.open("w") as out:
         out.write(json.dumps(record))
         out.flush()
-        os.fsync(out.fileno())
+        if durable:
+            os.fsync(out.fileno())
     fresh.replace(file)
 
 

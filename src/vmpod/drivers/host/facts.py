@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from vmpod.base import log, proc
@@ -195,6 +196,7 @@ def memory_to_give() -> int:
     return memory("MemAvailable") + memory("SwapFree")
 
 
+@cache
 def processor() -> str:
     """Which processor this is, with all that it can do, in few words."""
     first = _text(Path("/proc/cpuinfo")).partition("\n\n")[0]

@@ -48,11 +48,13 @@ class Guest:
 class Size:
     """What a machine has: sockets with all their processors, and the memory that its guest took beyond the first.
 
-    None: this machine does not grow in this way.
+    None: this machine does not grow in this way. `has_driver`: whether the guest drives the device that memory comes
+    by; None where QEMU does not tell.
     """
 
     sockets: int | None = None
     plugged_bytes: int | None = None
+    has_driver: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -297,6 +299,7 @@ def _growth(old: list[Object], vmi: Object, fresh: Object, seen: Observed, now: 
     memory = fresh["memory"]
     text = f"the guest has taken {memory['guestCurrent']} of {memory['guestRequested']} of memory"
     waits = memory["guestCurrent"] != memory["guestRequested"]
+    text += "; it has no virtio_mem driver that would take it" if seen.size.has_driver is False else ""
     return _hot(result, "HotMemoryChange", text if waits else "", seen.memory_trouble, now)
 
 
