@@ -195,6 +195,21 @@ def test_claims_that_wait_for_their_first_consumer(home: Product) -> None:
     remove_all(home)
 
 
+def test_a_claim_for_one_pod(home: Product) -> None:
+    alone = claim("alone")
+    alone["spec"]["accessModes"] = ["ReadWriteOncePod"]
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "alone"}}]
+    first, second = (pod(name, container(volumeMounts=[mount("v", "/v")]), volumes=volumes) for name in ("first", "second"))
+    apply(home, alone, first)
+    ready(home, "first")
+    apply(home, second)
+    words = "the claim alone is ReadWriteOncePod and in use by the pod first"
+    wait(lambda: words in home.kubectl("describe", "pod", "second").stdout, "the second pod waits", 20)
+    home.kubectl("delete", "pod", "first", "--now")
+    ready(home, "second")
+    remove_all(home)
+
+
 def grow(home: Product, name: str, size: str) -> None:
     home.kubectl("patch", "pvc", name, "-p", json.dumps({"spec": {"resources": {"requests": {"storage": size}}}}))
     wait(lambda: home.value(".status.capacity.storage", "pvc", name) == size, f"{name} has {size}", 20)

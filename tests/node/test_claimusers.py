@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmpod.model.meta import Object
-from vmpod.node.claimusers import blocked_by
+from vmpod.node.claimusers import blocked_by, sole_user
 
 CLAIM: Object = {"persistentVolumeClaim": {"claimName": "data"}}
 READS: Object = {"persistentVolumeClaim": {"claimName": "data", "readOnly": True}}
@@ -54,3 +54,25 @@ def test_another_claim_is_nobodys_business() -> None:
 
 def test_a_claim_that_was_plugged_in_later_is_in_use() -> None:
     assert blocked(CLAIM, CLAIM, launcher("b", at=1, claim="other")) == "b"
+
+
+def sole(name: str, *, at: int, phase: str = "Pending", claim: str = "data", owner: str = "") -> Object:
+    made = launcher(name, at=at, phase=phase, claim=claim)
+    if owner:
+        made["metadata"] |= {"ownerReferences": [{"uid": owner, "controller": True}], "labels": {"kubevirt.io": "virt-launcher"}}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("pod", "other", "waits"),
+    [
+        (sole("a", at=5), sole("b", at=1), True), (sole("a", at=5), sole("b", at=9), False), (sole("a", at=5), sole("b", at=9, phase="Running"), True),
+        (sole("a", at=5), sole("b", at=1, phase="Succeeded"), False), (sole("a", at=5), sole("b", at=1, claim="other"), False),
+        (sole("a", at=5, phase="Running"), sole("b", at=1), False), (sole("a", at=5, owner="vmi"), sole("b", at=1, owner="vmi"), False),
+        (sole("a", at=5, owner="vmi"), sole("b", at=1, owner="other"), True),
+    ],
+)  # fmt: skip
+def test_one_pod_has_a_claim_of_its_own(pod: Object, other: Object, waits: bool) -> None:
+    alone = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOncePod"]}}
+    assert sole_user(alone, pod, [pod, other]) == ("virt-launcher-b" if waits else "")
+    assert sole_user({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}, pod, [pod, other]) == ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from vmpod.model.meta import Object, get, name, uid
+from vmpod.model.meta import Object, controller_of, get, labels, name, uid
 
 _ENDED = ("Succeeded", "Failed")
 
@@ -29,9 +29,31 @@ def blocked_by(
             continue
         if claim not in _claims(other) and not _writes_plugged(theirs, claim):
             continue
-        if (_writes(mine, claim) or _writes(theirs, claim)) and _is_first(other, pod):
+        if (_writes(mine, claim) or _writes(theirs, claim)) and is_first(other, pod):
             return name(theirs) if theirs is not None else name(other)
     return ""
+
+
+def sole_user(claim: Object, pod: Object, pods: Iterable[Object]) -> str:
+    """The pod that has a ReadWriteOncePod claim, so that `pod` must wait; empty when it need not.
+
+    The launchers of one instance, while it moves from one to the other, are one user.
+    """
+    is_shared = "ReadWriteOncePod" not in get(claim, "spec", "accessModes", default=())
+    if is_shared or get(pod, "status", "phase") == "Running":
+        return ""
+    mine = (controller_of(pod) or {}).get("uid")
+    for other in pods:
+        if uid(other) == uid(pod) or get(other, "status", "phase") in _ENDED:
+            continue
+        is_same = mine is not None and (controller_of(other) or {}).get("uid") == mine and _is_launcher(pod)
+        if name(claim) in _claims(other) and not is_same and is_first(other, pod):
+            return name(other)
+    return ""
+
+
+def _is_launcher(pod: Object) -> bool:
+    return labels(pod).get("kubevirt.io") == "virt-launcher"
 
 
 def _claims(launcher: Object) -> list[str]:
@@ -44,7 +66,8 @@ def _writes_plugged(vmi: Object | None, claim: str) -> bool:
     return vmi is not None and _writes(vmi, claim)
 
 
-def _is_first(other: Object, pod: Object) -> bool:
+def is_first(other: Object, pod: Object) -> bool:
+    """Whether `other` may use what only one can: it runs, or came before."""
     return get(other, "status", "phase") == "Running" or _age(other) < _age(pod)
 
 

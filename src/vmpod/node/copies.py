@@ -42,6 +42,8 @@ class Copies:
             room = room_of(claim, await claimdisk.virtual_bytes(disk))
             below = await claimdisk.share(self._paths, origin, claims.size_bytes(source), _layer(claim))
             await claimdisk.make_on(self._paths, folder, room, below)
+        elif await asyncio.to_thread(lambda: any(folder.iterdir())):
+            return  # put there in one step, by an engine that could not tell of it
         elif await asyncio.to_thread(lambda: any(origin.iterdir())):
             job = imports.job_for(self._paths, "folder", str(origin), name=_name(source), target=str(folder))
             await imports.run_job(job, progress)

@@ -125,6 +125,8 @@ class Volumes:
             return f'persistentvolumeclaim "{wanted}" is not bound'
         if pending := claims.is_import_pending(claim):
             return pending
+        if user := claimusers.sole_user(claim, pod, self._cache.list(POD, namespace(pod))):
+            return f"the claim {wanted} is ReadWriteOncePod and in use by the pod {user}"
         if name(volume) in self.freezing:
             return f"the content of the claim {wanted} is being copied"
         if claims.is_ours(volume):
