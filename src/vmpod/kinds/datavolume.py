@@ -21,7 +21,7 @@ SOURCES = ("http", "registry", "blank", "upload", "pvc", "s3", "gcs", "imageio",
 _SIZED_BY_SOURCE = ("pvc", "snapshot")
 _FROM: Tree = {"url": ACTED, "secretRef": ACTED, "certConfigMap": ACTED}
 _SPEC: Tree = {
-    "contentType": ACTED, "pvc": ACTED, "storage": ACTED, "preallocation": ACTED,
+    "contentType": ACTED, "pvc": ACTED, "storage": ACTED, "preallocation": frozenset({False}),
     "source": {
         **dict.fromkeys(SOURCES, BLOCKS),
         "registry": {**_FROM, "certConfigMap": BLOCKS, "pullMethod": ACTED, "imageStream": BLOCKS, "platform": BLOCKS},
