@@ -14,7 +14,7 @@ from vmpod.base.paths import Paths
 from vmpod.model.status import ApiError
 
 from ..e2e.product import ROOT, Product, wait
-from .machines import Object, condition, heard, is_shown, machine, stream
+from .machines import Object, condition, heard, is_shown, machine, process, stream
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
@@ -37,19 +37,19 @@ def definition(name: str) -> Object:
             "spec": {"config": said}}  # fmt: skip
 
 
-def typed(home: Product, *commands: str, timeout_s: float = 90) -> str:
+def typed(home: Product, *commands: str, timeout_s: float = 90, name: str = "box") -> str:
     """What the guest's shell says to each of these commands, typed on its console."""
     said = b""
-    with stream(home, "box", "console") as console:
+    with stream(home, name, "console") as console:
         for number, command in enumerate(commands):
             console.send(f"\n{command}; echo do''ne-{number}\n".encode())
             said += heard(console, f"done-{number}".encode(), timeout_s)
     return said.decode(errors="replace")
 
 
-def is_at_its_shell(home: Product) -> bool:
+def is_at_its_shell(home: Product, name: str = "box") -> bool:
     try:
-        return "done-0" in typed(home, "true", timeout_s=5)
+        return "done-0" in typed(home, "true", timeout_s=5, name=name)
     except (AssertionError, ApiError):  # an engine that has just begun may not know the machine yet
         return False
 
@@ -185,6 +185,36 @@ def test_a_card_comes_and_goes_while_the_machine_runs(net: Product) -> None:
     assert {name: one["mac"] for name, one in cards(net).items()} == {name: one["mac"] for name, one in made.items()}
     assert not condition(net, "vm", "box", "RestartRequired")
     net.kubectl("delete", "net-attach-def/extra")
+
+
+def test_passt_speaks_for_a_guest_that_has_the_address_of_its_pod(net: Product) -> None:
+    wanted = machine("direct", {"name": "d", "containerDisk": {"image": LAB}}, memory="192Mi")
+    inside = wanted["spec"]["template"]["spec"]
+    inside["domain"]["devices"]["interfaces"] = [{"name": "default", "passt": {}, "ports": [{"port": 8080}]}]
+    inside |= {"networks": [{"name": "default", "pod": {}}], "terminationGracePeriodSeconds": 1}
+    apply(net, wanted)
+    is_shown(net, "direct", "Running", 60)
+    wait(lambda: is_at_its_shell(net, "direct"), "the guest has a shell", 300, 1)
+    ip = net.value(".status.interfaces[0].ipAddress", "vmi", "direct")
+    assert ip == net.value(".items[0].status.podIP", "pods", "-l", "vm=direct")
+    pod = net.value(".status.podIP", "pod", "peer")
+    serve = "for port in 8080 9090; do (cd /etc/acpi; python3 -m http.server $port >/dev/null 2>&1 &); done"
+    finds = "python3 -c \"import socket; print('fou'+'nd', socket.gethostbyname('kubernetes.default.svc'))\""
+    opens = f"nc -w 5 {pod} 8000 </dev/null >/dev/null 2>&1 && echo op''ened"
+    said = typed(net, "ip -4 addr show eth0", serve, finds, opens, name="direct")
+    assert f"inet {ip}/" in said and "found 10." in said and "opened" in said
+    wait(lambda: reaches(net, f"{ip}:8080") != [], "the pod reaches the listed port", 60, 1)
+    assert reaches(net, f"{ip}:8080", f"{ip}:9090") == [f"{ip}:8080"]
+    status = Path(f"/proc/{helper(net, 'direct')}/status").read_text()
+    assert "Uid:\t107\t107" in status and "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status
+    net.kubectl("delete", "vm/direct", "--timeout=60s")
+
+
+def helper(home: Product, name: str) -> str:
+    """The pid of the passt of a machine: a child of its QEMU."""
+    children = Path(f"/proc/{process(home, name)}/task/{process(home, name)}/children").read_text().split()
+    (found,) = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text().startswith("passt")]
+    return found
 
 
 def test_a_network_that_is_not_there_is_told_and_waited_for(net: Product) -> None:

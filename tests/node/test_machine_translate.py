@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from vmpod.base.errors import Problem
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.host.firmware import Firmware
+from vmpod.drivers.net.attachments import MachineNic
 from vmpod.drivers.net.links import Link, LinkWish
 from vmpod.drivers.podman.spec import Device, Mount
 from vmpod.drivers.qemu import spec as qemu
 from vmpod.drivers.qemu.args import cpu
+from vmpod.drivers.qemu.spec import Passt
 from vmpod.kinds.parts import machine_networks
 from vmpod.model.meta import Object
 from vmpod.node.prepared import PreparedVolume
@@ -32,11 +34,16 @@ HOST = HostFacts(accelerator="kvm", firmware=(Firmware("/sc", "/sv", "raw", True
 POD: Object = {"spec": {"hostname": "vm1", "containers": [{"resources": {"requests": {"cpu": "200m"}}}]}}
 
 
+_NIC = MachineNic()
+
+
 @dataclass(frozen=True)
 class Tap:
     tap: str | None = "tap0"
     guest_mac: str = "02:00:00:00:00:01"
     links: tuple[Link, ...] = ()
+    nic: MachineNic | None = _NIC
+    dns: str = "10.96.0.10"
 
 
 def volume(name: str, **more: Any) -> PreparedVolume:
@@ -445,6 +452,20 @@ def test_cards_of_a_machine_keep_their_order_and_what_was_asked() -> None:
     nic = machine_nic(obj)
     assert nic is not None and nic.ranges == (("tcp", 80, 90),) and nic.queues == 4
     assert nic.options == ((67, "62"), (42, "0a000001"), (240, "78"))
+
+
+@pytest.mark.parametrize("binding", [{"passt": {}}, {"passtBinding": {}}, {"binding": {"name": "passt"}}])
+def test_passt_listens_for_the_guest(binding: Object) -> None:
+    card = {"name": "default", "model": "virtio", **binding}
+    listed = card | {"ports": [{"port": 80}, {"port": 53, "protocol": "UDP"}],
+                     "portRanges": [{"protocol": "TCP", "start": 8000, "end": 8010}]}
+    for wish, tcp, udp in ((card, "1-9500", "1-9500"), (listed, "8000-8010,80", "53")):
+        obj = vmi({"devices": {"interfaces": [wish], "networkInterfaceMultiqueue": True}, "cpu": {"cores": 4}})
+        wanted = machine_nic(obj, ("a.svc", "svc"))
+        assert wanted is not None and wanted.binding == "passt"
+        (made,) = nics(obj, Tap(tap=None, nic=wanted), 20024)
+        assert made.passt == Passt(tcp, udp, "10.96.0.10", ("a.svc", "svc"))
+        assert (made.tap, made.mac, made.queues) == ("", "02:00:00:00:00:01", 1)
 
 
 def test_the_interface_in_the_pod_is_named_as_kubevirt_names_it() -> None:

@@ -26,7 +26,7 @@ from vmpod.drivers.podman import container as labels_
 from vmpod.drivers.podman.client import Podman
 from vmpod.drivers.podman.logs import Wanted
 from vmpod.drivers.podman.spec import ContainerSpec
-from vmpod.drivers.qemu.args import cpu
+from vmpod.drivers.qemu.args import cpu, passt
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
@@ -280,6 +280,8 @@ class Machines:
         machine = _arriving(machine_spec(vmi, volumes, attachment, self._facts), vmi, pod)
         _check_programs(vmi, machine, self._facts)
         self._check_memory(vmi, machine)
+        if few := _few_ports(vmi, machine, self._facts):
+            self._note(watch, "Warning", "FewPorts", few)
         machine = self._resting.awaken(vmi, uid(pod), machine, volumes, self._facts)
         if vain := cpu.in_vain(machine):
             why = f"without KVM the guest's processor does not show {', '.join(vain)}"
@@ -583,10 +585,22 @@ async def _take_usb(watch: Watch) -> Seated:
 
 
 def _check_programs(vmi: Object, machine: MachineSpec, facts: HostFacts) -> None:
-    if machine.tpm and not shutil.which(_TPM_PROGRAM):
-        fix = packages.install(host.os_release(), (_TPM_PROGRAM,), is_root=facts.is_root)
-        raise Problem(f"start the machine {name(vmi)}", f"its TPM needs {_TPM_PROGRAM}, which is not installed", fix,
-                      "Unsupported")
+    needed = [(_TPM_PROGRAM, "its TPM")] if machine.tpm else []
+    needed += [(passt.PROGRAM, f"its interface {nic.name!r}") for nic in machine.nics if nic.passt]
+    for program, part in needed:
+        if not shutil.which(program):
+            fix = packages.install(host.os_release(), (program,), is_root=facts.is_root)
+            why = f"{part} needs {program}, which is not installed"
+            raise Problem(f"start the machine {name(vmi)}", why, fix, "Unsupported")
+
+
+def _few_ports(vmi: Object, machine: MachineSpec, facts: HostFacts) -> str:
+    """Why not every port leads to the guest, where none is listed and this host has too few open files for all."""
+    most = passt.most_ports(facts.open_files)
+    if most == passt.MOST or not any(nic.passt and nic.passt.tcp == f"1-{most}" for nic in machine.nics):
+        return ""
+    return (f"passt listens on the ports up to {most} only, for this host allows {facts.open_files} open files;"
+            " list the ports of the interface to have others")
 
 
 def _check_ready(vmi: Object, prepared: Mapping[str, PreparedVolume]) -> None:

@@ -12,11 +12,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpod.drivers.qemu.args import cpu, disk, pci
+from vmpod.drivers.qemu.args import cpu, disk, passt, pci
 from vmpod.drivers.qemu.args.options import pairs, text
 from vmpod.drivers.qemu.command import argv
 from vmpod.drivers.qemu.entrypoint import entrypoint
-from vmpod.drivers.qemu.spec import Clock, Cpu, Disk, Firmware, Input, MachineSpec, Nic, Share, Sockets, Tpm, Watchdog
+from vmpod.drivers.qemu.spec import (
+    Clock,
+    Cpu,
+    Disk,
+    Firmware,
+    Input,
+    MachineSpec,
+    Nic,
+    Passt,
+    Share,
+    Sockets,
+    Tpm,
+    Watchdog,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 UUID = "5a9fc181-957e-5c32-9e5a-2de5e9673531"
@@ -97,6 +110,23 @@ def lines(spec: MachineSpec) -> list[str]:
 def test_command_line(name: str, spec: MachineSpec) -> None:
     assert argv(spec)[0] == "qemu-system-x86_64"
     assert lines(spec) == (GOLDEN / f"{name}.args").read_text().splitlines()
+
+
+def test_passt_listens_before_qemu_connects_and_ends_with_it() -> None:
+    card = Nic("net a", "", "02:00:00:00:00:01", passt=Passt("80,90-99", "", "10.96.0.10", ("a.svc", "svc")))
+    spec = replace(SMALL, nics=(card,))
+    assert "-netdev stream,id=host-net a,server=off,addr.type=unix,addr.path=/run/vm/passt-net a.sock" in lines(spec)
+    shell, flag, script, program = entrypoint(spec, "qemu")
+    assert (shell, flag, program) == ("sh", "-c", "qemu") and script.endswith('exec "$0" "$@"')
+    assert ("{ passt --quiet --foreground --ipv4-only --one-off --no-map-gw --socket '/run/vm/passt-net a.sock'"
+            " --log-file '/run/vm/passt-net a.log' --tcp-ports 80,90-99 --udp-ports none --dns 10.96.0.10 --search 'a.svc svc' & }") in script  # fmt: skip
+    assert "until [ -S '/run/vm/passt-net a.sock' ]; do kill -0 $! || exit 1" in script
+    assert entrypoint(SMALL, "qemu") == ("qemu",)
+
+
+@pytest.mark.parametrize(("files", "most"), [(20000, 9488), (1 << 20, 32767), (100, 0)])
+def test_passt_needs_two_open_files_for_a_port(files: int, most: int) -> None:
+    assert passt.most_ports(files) == most
 
 
 @pytest.mark.parametrize(("accelerator", "model", "expected"), [

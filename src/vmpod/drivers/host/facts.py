@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -47,6 +48,7 @@ class HostFacts:
     boot_id: str = ""
     is_root: bool = False
     has_tun: bool = False
+    open_files: int = 65536
     br_netfilter: bool = False
     ip_forward: bool = False
     firmware: tuple[Firmware, ...] = ()
@@ -80,6 +82,7 @@ def quick() -> HostFacts:
         os_id=release.get("ID", ""), os_name=release.get("PRETTY_NAME", "Linux"),
         machine_id=_text(Path("/etc/machine-id")), boot_id=_text(Path("/proc/sys/kernel/random/boot_id")),
         is_root=os.geteuid() == 0, has_tun=Path("/dev/net/tun").exists(),
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         br_netfilter=_text(Path("/proc/sys/net/bridge/bridge-nf-call-iptables")) == "1",
         ip_forward=_text(Path("/proc/sys/net/ipv4/ip_forward")) == "1", firmware=firmware.find(),
         virtiofsd=sharing.find(),

@@ -18,6 +18,7 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
     "swtpm": {"debian": "swtpm", "fedora": "swtpm", "arch": "swtpm", "suse": "swtpm"},
     "virtiofsd": {"debian": "virtiofsd", "fedora": "virtiofsd", "arch": "virtiofsd",
                   "suse": "virtiofsd"},
+    "passt": {"debian": "passt", "fedora": "passt", "arch": "passt", "suse": "passt"},
     "uefi": {"debian": "ovmf", "fedora": "edk2-ovmf", "arch": "edk2-ovmf", "suse": "qemu-ovmf-x86_64"},
 }
 _FAMILIES = {"debian": "debian", "ubuntu": "debian", "fedora": "fedora", "rhel": "fedora", "centos": "fedora",

@@ -27,11 +27,11 @@ _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 class MachineNic:
     """The network card a guest sees on the pod network.
 
-    `binding` is `masquerade` (the guest has an address of its own behind the pod's) or `bridge` (the guest takes
-    over the pod's address). `ports` and `ranges` limit what masquerade lets in, as (protocol, port) and (protocol,
-    first, last); none means everything. `uid` owns the tap device, which has `queues`. `hostname`, `search`, the name
-    `servers` (none: ours) and further `options` (code, value in hexadecimal) go to the guest by DHCP. `address` is the
-    pod's if it is free.
+    `binding` is `masquerade` (the guest has an address of its own behind the pod's), `bridge` (the guest takes over the
+    pod's address) or `passt` (a process speaks for the guest, and the pod is wired as one without a machine). `ports`
+    and `ranges` limit what comes in but for bridge, as (protocol, port) and (protocol, first, last); none means
+    everything. `uid` owns the tap device, which has `queues`. `hostname`, `search`, the name `servers` (none: ours) and
+    further `options` (code, value in hexadecimal) go to the guest by DHCP. `address` is the pod's if it is free.
     """
 
     binding: str = "masquerade"
@@ -69,6 +69,12 @@ class Attachment:
     nic: MachineNic | None = None
     links: tuple[Link, ...] = ()
     standby: bool = False
+    dns: str = ""
+
+    @property
+    def bridged(self) -> MachineNic | None:
+        """The machine's card where the pod has a tap and a bridge for it."""
+        return self.nic if self.tap else None
 
 
 def describe(uid: str, ip: str, config: NetworkConfig, *, mtu: int, nic: MachineNic | None) -> Attachment:
@@ -77,7 +83,7 @@ def describe(uid: str, ip: str, config: NetworkConfig, *, mtu: int, nic: Machine
     index = int(IPv4Address(ip)) - int(config.pods.network_address)
     attachment = Attachment(
         pod_uid=uid, netns=netns, netns_path=f"/run/netns/{netns}", ip=ip, mac=mac_of(ip), gateway=config.gateway,
-        device=f"v{config.home_id[:8]}{index:x}", mtu=mtu,
+        device=f"v{config.home_id[:8]}{index:x}", mtu=mtu, dns=config.dns_address,
     )  # fmt: skip
     return _with_machine(attachment, nic) if nic else attachment
 
@@ -108,9 +114,12 @@ def _with_machine(attachment: Attachment, nic: MachineNic) -> Attachment:
         fields: dict[str, Any] = {"mac": mac, "guest_mac": mac, "guest_ip": attachment.ip}
     elif nic.binding == "masquerade":
         fields = {"guest_mac": given or _drawn_mac(attachment.pod_uid), "guest_ip": str(guest_network(nic)[2])}
+    elif nic.binding == "passt":
+        fields = {"guest_mac": given or _drawn_mac(attachment.pod_uid), "guest_ip": attachment.ip}
     else:
-        raise Problem("attach a machine", f"there is no interface binding {nic.binding!r}", "use masquerade or bridge")
-    return Attachment(**{**_fields(attachment), **fields, "tap": TAP, "nic": nic})
+        why = f"there is no interface binding {nic.binding!r}"
+        raise Problem("attach a machine", why, "use masquerade, bridge or passt")
+    return Attachment(**{**_fields(attachment), **fields, "tap": None if nic.binding == "passt" else TAP, "nic": nic})
 
 
 def guest_network(nic: MachineNic) -> IPv4Network:

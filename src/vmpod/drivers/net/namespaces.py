@@ -54,7 +54,7 @@ def _packed(ip: str) -> bytes:
 
 def inner_script(attachment: Attachment, config: NetworkConfig) -> str:
     """A shell script for the inside of the namespace: kernel settings, address, route, and a machine's bridge."""
-    nic = attachment.nic
+    nic = attachment.bridged
     parts = ["set -e", _settings(nic), _here("ip -batch -", _links(attachment, config))]
     if nic and nic.binding == "masquerade":
         parts.append(_here("nft -f -", masquerade_table(attachment, nic)))
@@ -80,7 +80,7 @@ def _settings(nic: MachineNic | None) -> str:
 
 
 def _links(attachment: Attachment, config: NetworkConfig) -> str:
-    nic = attachment.nic
+    nic = attachment.bridged
     if nic and nic.binding == "bridge":
         return _bridge_links(attachment, nic)
     plain = (

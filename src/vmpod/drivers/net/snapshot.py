@@ -42,7 +42,7 @@ def encode(snapshot: Snapshot, config: NetworkConfig, attachments: Iterable[Atta
     """The file's content: the snapshot with the leases of all attached machines. Pure."""
     attached = list(attachments)
     leases = [
-        _lease(a, a.nic, config, snapshot.guests.get(a.pod_uid, Guest())) for a in attached if a.nic is not None
+        _lease(a, a.bridged, config, snapshot.guests.get(a.pod_uid, Guest())) for a in attached if a.bridged is not None
     ]
     leases += [_link_lease(a, link) for a in attached for link in a.links if link.wish.tap and link.addresses]
     return json.dumps({

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vmpod.drivers.qemu.args import firmware, sharing, tpm
+from vmpod.drivers.qemu.args import firmware, passt, sharing, tpm
 from vmpod.drivers.qemu.spec import MachineSpec
 
-_FAMILIES = (firmware.steps, tpm.steps, sharing.steps)
+_FAMILIES = (firmware.steps, tpm.steps, passt.steps, sharing.steps)
 CAPABILITIES = ("SETGID", "SETPCAP", "SYS_CHROOT")
 """What a container starts with that leaves its groups; the last only makes its seccomp filter let chroot through"""
 _WITHOUT_GROUPS = ("setpriv", "--clear-groups", "--ambient-caps=-all", "--inh-caps=-all", "--bounding-set=-all")

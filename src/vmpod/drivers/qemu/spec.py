@@ -60,8 +60,18 @@ class Disk:
 
 
 @dataclass(frozen=True)
+class Passt:
+    """What a card's passt is told: the ports that it listens on for its guest, and what its guest is told by DHCP."""
+
+    tcp: str = ""
+    udp: str = ""
+    dns: str = ""
+    search: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Nic:
-    """A network card on a tap device that exists already. `boot_index` 0 means: no network boot.
+    """A network card on a tap device that exists already, or on a passt. `boot_index` 0 means: no network boot.
 
     `acpi_index` is the number from which the guest may name it, 0 for none.
     """
@@ -73,6 +83,7 @@ class Nic:
     boot_index: int = 0
     queues: int = 1
     acpi_index: int = 0
+    passt: Passt | None = None
 
 
 @dataclass(frozen=True)

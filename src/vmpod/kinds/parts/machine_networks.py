@@ -87,6 +87,9 @@ def _interface_errors(interface: Object, path: str, network: Object) -> Iterator
         if mac.lower() == RESERVED_MAC:
             told = "The requested MAC address is reserved for the in-pod bridge. Please choose another one."
             yield wrong(f"{path}.macAddress", mac, told)
+    is_passt = set_keys(interface, ("passt", "passtBinding")) or dig(interface, "binding").get("name") == "passt"
+    if is_passt and network.get("pod") is None:
+        yield wrong(f"{path}.name", name, "Passt interface only implemented with pod network")
     yield from _port_errors(interface, path)
 
 

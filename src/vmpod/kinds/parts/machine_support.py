@@ -15,6 +15,7 @@ _POOL = Near("disks are dealt to the threads in turn; the queues of one disk sha
 _ACCOUNT = Near("namespace and ca.crt; there is no token, for none are issued here")
 _TAG = Near("of disks on virtio: the config drive describes them")
 _MATCH = Near("every volume is an image whose blocks have 512 bytes, and so have the disk's")
+_PASST = Near("unless ports are listed, those up to 32767 or what the limit of open files allows; no host name by DHCP")
 _PROBE: Tree = {
     "httpGet": ACTED, "tcpSocket": ACTED, "exec": ACTED, "guestAgentPing": ACTED, "initialDelaySeconds": ACTED,
     "timeoutSeconds": ACTED, "periodSeconds": ACTED, "successThreshold": ACTED, "failureThreshold": ACTED,
@@ -31,7 +32,8 @@ _INTERFACE: Tree = {
     "name": ACTED, "masquerade": ACTED, "bridge": ACTED, "macAddress": ACTED, "model": ACTED, "ports": ACTED,
     "portRanges": ACTED, "dhcpOptions": ACTED, "acpiIndex": ACTED, "bootOrder": ACTED,
     "state": ACTED, "tag": ACTED,
-    "sriov": BLOCKS, "passt": BLOCKS, "passtBinding": BLOCKS, "slirp": BLOCKS, "macvtap": BLOCKS, "binding": BLOCKS,
+    "passt": _PASST, "passtBinding": _PASST, "binding": {"name": frozenset({"passt"})},
+    "sriov": BLOCKS, "slirp": BLOCKS, "macvtap": BLOCKS,
 }
 _DEVICES: Tree = {
     "disks": _DISK,

@@ -60,7 +60,7 @@ def machine_spec(
         accelerator=accelerator(vmi, facts),
         cpu=_cpu(vmi),
         disks=disks(vmi, volumes),
-        nics=nics(vmi, wire),
+        nics=nics(vmi, wire, facts.open_files),
         shares=shares(vmi, volumes, facts),
         sockets=_sockets(devices),
         firmware=_firmware(vmi, facts),

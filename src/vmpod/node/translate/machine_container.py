@@ -20,6 +20,7 @@ from vmpod.node.translate.machine_nics import QEMU_USER
 COMPUTE = "compute"
 _MIB = 1 << 20
 _OPEN_TO_ALL = 0o666
+_PASST_BYTES = 192 * _MIB  # the kernel's side of thousands of ports that it listens on
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def overhead_bytes(machine: MachineSpec) -> int:
     disks = 16 * _MIB * len(machine.disks)
     video = 32 * _MIB if machine.graphics else 0
     helper = 32 * _MIB * (len(machine.shares) + (machine.tpm is not None))
+    helper += _PASST_BYTES * sum(nic.passt is not None for nic in machine.nics)
     return 192 * _MIB + helper + machine.memory_bytes // 256 + 16 * _MIB * machine.cpu.count + disks + video + emulation
 
 

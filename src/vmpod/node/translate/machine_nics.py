@@ -11,6 +11,7 @@ from vmpod.base.errors import Problem
 from vmpod.drivers.net.attachments import MachineNic
 from vmpod.drivers.net.links import Link
 from vmpod.drivers.qemu import spec as qemu
+from vmpod.drivers.qemu.args import passt
 from vmpod.kinds.parts import machine_networks
 from vmpod.model.meta import Object, get, name
 
@@ -18,6 +19,7 @@ QEMU_USER = 107
 _MODELS = ("virtio", "e1000", "e1000e", "ne2k_pci", "pcnet", "rtl8139")  # igb came with QEMU 8.0
 _GUEST_CIDR = "10.0.2.0/24"
 _BINDINGS = ("masquerade", "bridge")
+_PASST = ("passt", "passtBinding")
 _MOST_QUEUES = 256  # the kernel's limit for a tap
 _BOOT_FILE, _TFTP_SERVER, _NTP_SERVERS, _PRIVATE = 67, 66, 42, range(224, 255)
 
@@ -30,6 +32,12 @@ class Wire(Protocol):
 
     @property
     def guest_mac(self) -> str: ...
+
+    @property
+    def nic(self) -> MachineNic | None: ...
+
+    @property
+    def dns(self) -> str: ...
 
     @property
     def links(self) -> tuple[Link, ...]: ...
@@ -88,13 +96,14 @@ def further(vmi: Object, *, leaving: bool = False) -> dict[str, Further]:
 
 
 def binding(vmi: Object, card: Mapping[str, Any]) -> str:
-    """masquerade or bridge. Raises Problem for others."""
-    found = next((one for one in _BINDINGS if one in card), "")
+    """masquerade, bridge or passt. Raises Problem for others."""
+    is_passt = any(one in card for one in _PASST) or get(card, "binding", "name") == "passt"
+    found = "passt" if is_passt else next((one for one in _BINDINGS if one in card), "")
     if found:
         return found
-    given = next((key for key in ("sriov", "passt", "passtBinding", "slirp", "macvtap", "binding") if key in card), "")
+    given = next((key for key in ("sriov", "slirp", "macvtap", "binding") if key in card), "")
     raise _problem(vmi, f"the interface {card.get('name')!r} has the binding {given or 'none'!r}",
-                   "use masquerade: {} or bridge: {}")
+                   "use masquerade: {}, bridge: {} or passt: {}")
 
 
 def machine_nic(
@@ -151,17 +160,21 @@ def dhcp_options(vmi: Object, card: Mapping[str, Any]) -> tuple[tuple[int, str],
     return tuple((code, data.hex()) for code, data in found)
 
 
-def nics(vmi: Object, wire: Wire | None) -> tuple[qemu.Nic, ...]:
-    """The cards on the taps that the network made, in the order of the VMI's interfaces."""
+def nics(vmi: Object, wire: Wire | None, open_files: int = 0) -> tuple[qemu.Nic, ...]:
+    """The cards on the taps that the network made, in the order of the VMI's interfaces.
+
+    `open_files` is how many a process of the container may have: so many ports passt can listen on.
+    """
     if wire is None:
         return ()
     card = interface(vmi)
     made: dict[str, qemu.Nic] = {}
-    if card is not None and wire.tap:
+    if card is not None and wire.nic is not None:
         model = _model(vmi, card)
         made[str(card["name"])] = qemu.Nic(
-            str(card["name"]), wire.tap, wire.guest_mac, model, int(card.get("bootOrder") or 0), queues(vmi, model),
-            int(card.get("acpiIndex") or 0),
+            str(card["name"]), wire.tap or "", wire.guest_mac, model, int(card.get("bootOrder") or 0),
+            queues(vmi, model) if wire.tap else 1, int(card.get("acpiIndex") or 0),
+            _passt(wire, wire.nic, open_files) if wire.nic.binding == "passt" else None,
         )  # fmt: skip
     others = further(vmi)
     given = {str(one["name"]): one for one in get(vmi, "spec", "domain", "devices", "interfaces", default=())}
@@ -171,6 +184,14 @@ def nics(vmi: Object, wire: Wire | None) -> tuple[qemu.Nic, ...]:
                                       int(given[one.name].get("acpiIndex") or 0))
     order = [one for one in given if one in made]
     return tuple(made[one] for one in order or made)
+
+
+def _passt(wire: Wire, nic: MachineNic, open_files: int) -> qemu.Passt:
+    """The listed ports of each protocol; every one that it can listen on where none is listed."""
+    spans = {protocol: [f"{first}-{last}" for one, first, last in nic.ranges if one == protocol]
+             + [str(port) for one, port in nic.ports if one == protocol] for protocol in ("tcp", "udp")}
+    every = f"1-{passt.most_ports(open_files)}" if not (nic.ports or nic.ranges) else ""
+    return qemu.Passt(",".join(spans["tcp"]) or every, ",".join(spans["udp"]) or every, wire.dns, nic.search)
 
 
 def _model(vmi: Object, card: Mapping[str, Any]) -> str:

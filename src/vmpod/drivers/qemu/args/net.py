@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmpod.drivers.qemu.args import pci
+from vmpod.drivers.qemu.args import passt, pci
 from vmpod.drivers.qemu.args.options import pairs
 from vmpod.drivers.qemu.spec import MachineSpec, Nic
 
@@ -26,8 +26,8 @@ def backend_id(name: str) -> str:
 
 
 def args(spec: MachineSpec) -> tuple[str, ...]:
-    """Each card on its tap. The option ROM is left out unless the machine boots from the card: it costs start time."""
-    return tuple(word for nic in spec.nics for word in ("-netdev", _backend(nic), "-device", _card(spec, nic)))
+    """Each card on its tap or passt. The option ROM is left out unless a machine boots from it: it costs time."""
+    return tuple(word for nic in spec.nics for word in ("-netdev", _backend(spec, nic), "-device", _card(spec, nic)))
 
 
 def backend(nic: Nic) -> dict[str, object]:
@@ -48,7 +48,10 @@ def plug(nic: Nic, bus: str | None) -> dict[str, object]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _backend(nic: Nic) -> str:
+def _backend(spec: MachineSpec, nic: Nic) -> str:
+    if nic.passt is not None:
+        there = {"addr.type": "unix", "addr.path": passt.socket(spec.sockets, nic.name)}
+        return pairs("stream", id=backend_id(nic.name), server=False, **there)
     queues = nic.queues if nic.queues > 1 else None
     return pairs("tap", id=backend_id(nic.name), ifname=nic.tap, script="no", downscript="no", vhost=False,
                  queues=queues)
