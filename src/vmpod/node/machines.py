@@ -220,7 +220,9 @@ class Machines:
         """Whether the machine has the cards that it shall have, as far as the network has made them."""
         attachment = self._attachment(uid(pod))
         done = await nicplug.settle(
-            watch.qmp, vmi, attachment, lambda kind, reason, message: self._note(watch, kind, reason, message))
+            watch.qmp, vmi, attachment, lambda kind, reason, message: self._note(watch, kind, reason, message),
+            watch.mark_cards,
+        )
         before, has = watch.seen.cards, await nicplug.cards(watch.qmp)
         watch.observe(cards=has)
         if before is not None and has - before:

@@ -28,18 +28,22 @@ async def cards(qmp: Monitor) -> frozenset[str]:
     return frozenset(name for one in there if (name := arguments.name_of(str(one["name"]))))
 
 
-async def settle(qmp: Monitor, vmi: Object, wire: machine_nics.Wire | None, tell: Tell) -> bool:
+async def settle(
+    qmp: Monitor, vmi: Object, wire: machine_nics.Wire | None, tell: Tell, begin: Callable[[], None]
+) -> bool:
     """Plug and unplug until the machine has the cards that its VMI says and the network made; whether that is so.
 
-    Raises Gone when the machine ends meanwhile.
+    `begin` is called before anything changes. Raises Gone when the machine ends meanwhile.
     """
     has = await cards(qmp)
     wanted = {nic.name: nic for nic in machine_nics.nics(vmi, wire)}
-    gone = has & machine_nics.leaving(vmi)
+    gone, came = has & machine_nics.leaving(vmi), wanted.keys() - has
+    if gone or came:
+        begin()
     done = True
     for name in sorted(gone):
         done &= await _unplug(qmp, name, tell)
-    for name in wanted.keys() - has:
+    for name in came:
         done &= await _plug(qmp, wanted[name], tell)
     return done
 

@@ -82,6 +82,6 @@ def _disk_obstacle(vmi: Object) -> tuple[str, str] | None:
 
 def _card_obstacle(vmi: Object) -> tuple[str, str] | None:
     for card in entries(dig(vmi, "spec", "domain", "devices"), "interfaces"):
-        if "sriov" in card or "macvtap" in card or "passt" in card or "passtBinding" in card:
+        if {"sriov", "macvtap", "passt", "passtBinding", "binding"} & card.keys():
             return _CARDS, f"cannot migrate VMI: the interface {text(card, 'name')} is bound to its launcher"
     return None
