@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,56 @@ def test_qemu_has_no_privilege(quick: Product) -> None:
     assert {status[key] for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
     assert "spawn=deny" in Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_all_guests_together_weigh_no_more_than_the_engine(quick: Product) -> None:
+    """Control groups, version 1 or 2: below the group that both are in, the one that leads to the guest."""
+    engine = quick.engine
+    assert engine is not None
+    guest, own = _cpu_group(machines.process(quick, "quick")), _cpu_group(engine.pid)
+    parts = next(n for n, (a, b) in enumerate(zip_longest(guest.parts, own.parts)) if a != b)
+    group = Path(*guest.parts[: parts + 1])
+    weight = next(path for name in ("cpu.shares", "cpu.weight") if (path := group / name).exists())
+    assert int(weight.read_text()) <= {"cpu.shares": 1024, "cpu.weight": 100}[weight.name], group
+
+
+def _cpu_group(pid: int) -> Path:
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "cpu" in controllers.split(","):
+            return Path(f"/sys/fs/cgroup/cpu{path}")
+    return Path(f"/sys/fs/cgroup{path}")
+
+
+_KNOCK = """
+import socket, sys
+for path in sys.argv[1:]:
+    try:
+        socket.socket(socket.AF_UNIX).connect(path)
+        print("open", path)
+    except PermissionError:
+        print("closed")
+"""
+
+
+@pytest.mark.parametrize("user", ["65534", "107"])
+def test_nobody_else_reaches_its_monitor_console_or_screen(quick: Product, user: str) -> None:
+    """Not even a process with QEMU's user: the home around the sockets is closed."""
+    (pod,) = quick.read("pods", "-l", "vm=quick")["items"]
+    folder = Paths(quick.home).pod(pod["metadata"]["uid"]) / "run"
+    sockets = [str(folder / name) for name in ("qmp.sock", "serial.sock", "vnc.sock", "agent.sock")]
+    assert all(Path(one).is_socket() for one in sockets)
+    argv = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "/usr/bin/python3", "-c", _KNOCK, *sockets]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split() == ["closed"] * 4
+    assert (folder.stat().st_uid, folder.stat().st_mode & 0o777) == (107, 0o700)
+
+
+def test_it_listens_on_no_port(quick: Product) -> None:
+    """Neither VNC nor the monitor: in the network of its pod there is no listener at all."""
+    pid = machines.process(quick, "quick")
+    for table in ("tcp", "tcp6"):
+        lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        assert not [line for line in lines if line.split()[3] == "0A"], table
 
 
 def test_its_container_sees_nothing_of_the_engine(quick: Product) -> None:

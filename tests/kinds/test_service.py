@@ -33,6 +33,11 @@ def test_defaults(given: Object, wanted: Object) -> None:
 
 @pytest.mark.parametrize(("given", "told"), [
     ({"ports": []}, "spec.ports: Required value"),
+    ({"ipFamilyPolicy": "RequireDualStack"},
+     'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services'),
+    ({"ipFamilies": ["IPv4", "IPv6"]}, 'spec.ipFamilies[1]: Invalid value: "IPv6": not configured on this cluster'),
+    ({"ipFamilyPolicy": "Any"},
+     'spec.ipFamilyPolicy: Unsupported value: "Any": supported values: "PreferDualStack", "RequireDualStack", "SingleStack"'),
     ({"ports": [{"port": 0}]}, "spec.ports[0].port: Required value"),
     ({"ports": [{"port": 70000}]}, "spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive"),
     ({"ports": [{"port": 1}, {"port": 2, "name": "b"}]}, "spec.ports[0].name: Required value"),

@@ -26,8 +26,23 @@ def service_errors(new: Object, old: Object | None) -> list[FieldError]:
         *_ports_errors(spec),
         *_type_errors(spec),
         *_address_errors(spec),
+        *_family_errors(spec),
     ]
     return errors if old is None else [*errors, *_update_errors(spec, mapping(old.get("spec")))]
+
+
+def _family_errors(spec: Object) -> Iterator[FieldError]:
+    """Pods and Services have IPv4 here, as on a single-stack cluster; PreferDualStack is content with that."""
+    if spec.get("type") == "ExternalName":
+        return
+    yield from checks.one_of(spec, "ipFamilyPolicy", "spec", ("PreferDualStack", "RequireDualStack", "SingleStack"))
+    if spec.get("ipFamilyPolicy") == "RequireDualStack":
+        told = "this cluster is not configured for dual-stack services"
+        yield wrong("spec.ipFamilyPolicy", "RequireDualStack", told)
+    families = spec.get("ipFamilies")
+    for number, family in enumerate(families if isinstance(families, list) else ()):
+        if family != "IPv4":
+            yield wrong(f"spec.ipFamilies[{number}]", family, "not configured on this cluster")
 
 
 def _is_headless(spec: Object) -> bool:
