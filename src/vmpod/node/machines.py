@@ -6,7 +6,6 @@ Nothing here is needed for a machine to run on: a new engine connects to the sam
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -18,15 +17,13 @@ from vmpod.base.paths import Paths
 from vmpod.base.tasks import Tasks
 from vmpod.client.cache import Cache
 from vmpod.client.client import Client
-from vmpod.drivers.host import facts as host
-from vmpod.drivers.host import packages
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.net.attachments import Attachment, MachineNic
 from vmpod.drivers.podman import container as labels_
 from vmpod.drivers.podman.client import Podman
 from vmpod.drivers.podman.logs import Wanted
 from vmpod.drivers.podman.spec import ContainerSpec
-from vmpod.drivers.qemu.args import cpu, passt
+from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
@@ -36,7 +33,7 @@ from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.selectors import from_map
-from vmpod.node import hotplug, machine_asks, machine_files, machine_links, nicplug
+from vmpod.node import hotplug, machine_asks, machine_checks, machine_files, machine_links, nicplug
 from vmpod.node.duplexes import ConnectionDuplex
 from vmpod.node.machine_around import Neighbours
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
@@ -58,7 +55,6 @@ _NOT_RUNNING = "VMI is not running"
 _LAST_LINES = 5
 _TRIES = 5
 _PLUG_AGAIN_S = 2.0
-_TPM_PROGRAM = "swtpm"
 _log = log.get("machines")
 
 
@@ -280,9 +276,9 @@ class Machines:
         tables = machine_files.write_tables(self._paths, pod, vmi, lookup)
         volumes = {**prepared, **seeds, **tables}
         machine = _arriving(machine_spec(vmi, volumes, attachment, self._facts), vmi, pod)
-        _check_programs(vmi, machine, self._facts)
-        self._check_memory(vmi, machine)
-        if few := _few_ports(vmi, machine, self._facts):
+        machine_checks.check_programs(vmi, machine, self._facts)
+        machine_checks.check_memory(vmi, machine)
+        if few := machine_checks.few_ports(machine, self._facts):
             self._note(watch, "Warning", "FewPorts", few)
         machine = self._resting.awaken(vmi, uid(pod), machine, volumes, self._facts)
         if vain := cpu.in_vain(machine):
@@ -303,27 +299,6 @@ class Machines:
     def _lookup(self, where: str) -> Callable[[str, str], Object | None]:
         kinds = {"Secret": SECRET, "ConfigMap": CONFIGMAP}
         return lambda kind, wanted: self._cache.get(kinds[kind], where, wanted)
-
-    def _check_memory(self, vmi: Object, machine: MachineSpec) -> None:
-        """Better refused with a reason than killed by the kernel a minute later."""
-        if machine.page_bytes:
-            self._check_pages(vmi, machine)
-            return
-        free = host.memory_to_give()
-        if machine.memory_bytes > free:
-            raise Problem(
-                f"start the machine {name(vmi)}",
-                f"it wants {machine.memory_bytes >> 20} MiB of memory, and this host has {free >> 20} MiB to give",
-                "stop something, or lower spec.template.spec.domain.memory.guest", "InsufficientMemory",
-            )
-
-    def _check_pages(self, vmi: Object, machine: MachineSpec) -> None:
-        free = host.huge_pages_to_give(machine.page_bytes)
-        wanted, size = -(-machine.memory_bytes // machine.page_bytes), f"{machine.page_bytes >> 10} KiB"
-        if wanted > free:
-            fix = f"echo {wanted} | sudo tee {host.huge_pages_folder(machine.page_bytes)}/nr_hugepages"
-            why = f"it wants {wanted} huge pages of {size}, and this host has {free} free"
-            raise Problem(f"start the machine {name(vmi)}", why, fix, "InsufficientMemory")
 
     def _owner(self, pod: Object) -> Object:
         vmi = self.vmi(pod)
@@ -584,25 +559,6 @@ async def _take_usb(watch: Watch) -> Seated:
     if seat is None:
         raise status.unavailable("All USB devices are in use.")
     return await seat.take()
-
-
-def _check_programs(vmi: Object, machine: MachineSpec, facts: HostFacts) -> None:
-    needed = [(_TPM_PROGRAM, "its TPM")] if machine.tpm else []
-    needed += [(passt.PROGRAM, f"its interface {nic.name!r}") for nic in machine.nics if nic.passt]
-    for program, part in needed:
-        if not shutil.which(program):
-            fix = packages.install(host.os_release(), (program,), is_root=facts.is_root)
-            why = f"{part} needs {program}, which is not installed"
-            raise Problem(f"start the machine {name(vmi)}", why, fix, "Unsupported")
-
-
-def _few_ports(vmi: Object, machine: MachineSpec, facts: HostFacts) -> str:
-    """Why not every port leads to the guest, where none is listed and this host has too few open files for all."""
-    most = passt.most_ports(facts.open_files)
-    if most == passt.MOST or not any(nic.passt and nic.passt.tcp == f"1-{most}" for nic in machine.nics):
-        return ""
-    return (f"passt listens on the ports up to {most} only, for this host allows {facts.open_files} open files;"
-            " list the ports of the interface to have others")
 
 
 def _check_ready(vmi: Object, prepared: Mapping[str, PreparedVolume]) -> None:
