@@ -55,6 +55,7 @@ WAITS = vm(conditions=[{"type": "RestartRequired", "status": "True"}])
         (vmi(), vm(), replace(RUNS, frozen=True), "its file systems are frozen"),
         (vmi(), vm(), replace(RUNS, plugged={"b": ("Ready", "", ""), "a": ("Ready", "", "")}),
          "disks were plugged in while it ran: a, b"),
+        (vmi(), vm(), replace(RUNS, cards_moved=True), "a network card came or went while it ran"),
         (vmi(), vm(), replace(RUNS, size=Size(sockets=2)), "processors or memory were plugged in while it ran"),
         (vmi(), vm(), replace(RUNS, size=Size(sockets=1, plugged_bytes=1)), "processors or memory were plugged in while it ran"),
         (vmi(tpm={}), vm(), RUNS, "what its TPM holds is not in QEMU's hands"),

@@ -56,6 +56,8 @@ def obstacle(vmi: Object, vm: Object | None, seen: Observed) -> str:
         return f"disks were plugged in while it ran: {', '.join(sorted(seen.plugged))}"
     if seen.size.plugged_bytes or (seen.size.sockets or vcpus(vmi)[0]) != vcpus(vmi)[0]:
         return "processors or memory were plugged in while it ran"
+    if seen.cards_moved:
+        return "a network card came or went while it ran"
     if seen.links:
         return "it has cards on further networks"
     if "tpm" in devices and get(devices, "tpm", "enabled") is not False:
