@@ -229,6 +229,7 @@ def test_a_network_that_is_not_there_is_told_and_waited_for(net: Product) -> Non
     inside = wanted["spec"]["template"]["spec"]
     inside["domain"]["devices"]["interfaces"] = [{"name": "late", "bridge": {}}]
     inside["networks"] = [{"name": "late", "multus": {"networkName": "late"}}]
+    inside["terminationGracePeriodSeconds"] = 1
     apply(net, wanted)
     text = "cannot find a network-attachment-definition (late) in namespace (default)"
     wait(lambda: text in condition(net, "vmi", "waits", "Synchronized").get("message", ""), "the VMI says why", 20)

@@ -464,7 +464,7 @@ def test_passt_listens_for_the_guest(binding: Object) -> None:
         wanted = machine_nic(obj, ("a.svc", "svc"))
         assert wanted is not None and wanted.binding == "passt"
         (made,) = nics(obj, Tap(tap=None, nic=wanted), 20024)
-        assert made.passt == Passt(tcp, udp, "10.96.0.10", ("a.svc", "svc"))
+        assert made.passt == Passt(tcp, udp, ("10.96.0.10",), ("a.svc", "svc"))
         assert (made.tap, made.mac, made.queues) == ("", "02:00:00:00:00:01", 1)
 
 

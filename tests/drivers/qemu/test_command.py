@@ -113,13 +113,13 @@ def test_command_line(name: str, spec: MachineSpec) -> None:
 
 
 def test_passt_listens_before_qemu_connects_and_ends_with_it() -> None:
-    card = Nic("net a", "", "02:00:00:00:00:01", passt=Passt("80,90-99", "", "10.96.0.10", ("a.svc", "svc")))
+    card = Nic("net a", "", "02:00:00:00:00:01", passt=Passt("80,90-99", "", ("10.96.0.10", "192.0.2.1"), ("a.svc", "svc")))
     spec = replace(SMALL, nics=(card,))
     assert "-netdev stream,id=host-net a,server=off,addr.type=unix,addr.path=/run/vm/passt-net a.sock" in lines(spec)
     shell, flag, script, program = entrypoint(spec, "qemu")
     assert (shell, flag, program) == ("sh", "-c", "qemu") and script.endswith('exec "$0" "$@"')
     assert ("{ passt --quiet --foreground --ipv4-only --one-off --no-map-gw --socket '/run/vm/passt-net a.sock'"
-            " --log-file '/run/vm/passt-net a.log' --tcp-ports 80,90-99 --udp-ports none --dns 10.96.0.10 --search 'a.svc svc' & }") in script  # fmt: skip
+            " --log-file '/run/vm/passt-net a.log' --tcp-ports 80,90-99 --udp-ports none --dns 10.96.0.10 --dns 192.0.2.1 --search 'a.svc svc' & }") in script  # fmt: skip
     assert "until [ -S '/run/vm/passt-net a.sock' ]; do kill -0 $! || exit 1" in script
     assert entrypoint(SMALL, "qemu") == ("qemu",)
 

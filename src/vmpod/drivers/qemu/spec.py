@@ -65,7 +65,7 @@ class Passt:
 
     tcp: str = ""
     udp: str = ""
-    dns: str = ""
+    dns: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
 
 

@@ -191,7 +191,8 @@ def _passt(wire: Wire, nic: MachineNic, open_files: int) -> qemu.Passt:
     spans = {protocol: [f"{first}-{last}" for one, first, last in nic.ranges if one == protocol]
              + [str(port) for one, port in nic.ports if one == protocol] for protocol in ("tcp", "udp")}
     every = f"1-{passt.most_ports(open_files)}" if not (nic.ports or nic.ranges) else ""
-    return qemu.Passt(",".join(spans["tcp"]) or every, ",".join(spans["udp"]) or every, wire.dns, nic.search)
+    return qemu.Passt(",".join(spans["tcp"]) or every, ",".join(spans["udp"]) or every,
+                      nic.servers or ((wire.dns,) if wire.dns else ()), nic.search)
 
 
 def _model(vmi: Object, card: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ def _begin(path: str, passt: Passt) -> tuple[str, ...]:
     told = [PROGRAM, "--quiet", "--foreground", "--ipv4-only", "--one-off", "--no-map-gw", "--socket", path,
             "--log-file", path.removesuffix(".sock") + ".log",
             "--tcp-ports", passt.tcp or "none", "--udp-ports", passt.udp or "none"]
-    told += ["--dns", passt.dns] if passt.dns else []
+    told += [word for server in passt.dns for word in ("--dns", server)]
     told += ["--search", " ".join(passt.search)] if passt.search else []
     waits = f"until [ -S {quote(path)} ]; do kill -0 $! || exit 1; sleep {_PAUSE_S}; done"
     return f"rm -f {quote(path)}", f"{{ {join(told)} & }}", waits
