@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ def events(home: Product, reason: str) -> str:
     return home.value(".items[*].message", "events", f"--field-selector=reason={reason}")
 
 
-def test_a_machine_goes_on_where_it_was(home: Product) -> None:
+def test_a_machine_goes_on_where_it_was(home: Product, tmp_path: Path) -> None:
     apply(home, rester("nap"))
     is_shown(home, "nap", "Running", 60)
     wait(lambda: booted(home, "nap"), "nap has booted", 30)
@@ -78,6 +79,14 @@ def test_a_machine_goes_on_where_it_was(home: Product) -> None:
     assert not booted(home, "nap") and "goes on where it was" in events(home, "WarmStarted")
     assert home.value(".status.interfaces[0].ipAddress", "vmi", "nap") == address
     assert home.value('.status.conditions[?(@.type=="vmpod.io/GuestStage")].message', "vmi", "nap").startswith("memory 0 s")
+
+    manifest = tmp_path / "nap.json"
+    manifest.write_text(json.dumps(rester("nap")))
+    assert "kept (--volumes removes it)" in home.vmpod("down", str(manifest)).stdout
+    assert (saved / "state").exists()
+    home.vmpod("up", str(manifest))
+    keep(home, "nap", b"c")
+    assert not booted(home, "nap"), "a machine made anew on its disk goes on too"
 
     assert tell(home, "nap", "restart") == (202, "")
     runs_anew(home, "nap", instance(home, "nap"))

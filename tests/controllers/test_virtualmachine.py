@@ -229,6 +229,17 @@ def test_a_volume_without_an_owner_is_adopted() -> None:
     assert meta.is_owned_by(volume, meta.uid(owner))
 
 
+def test_a_volume_that_is_to_outlive_its_machine_is_left_alone_by_that_machine() -> None:
+    world, guests = new_world()
+    world.put(VIRTUALMACHINE, machine(dataVolumeTemplates=[_TEMPLATE]))
+    settle(world, guests)
+    owner = meta.uid(world.get(VIRTUALMACHINE, *KEY) or {})
+    marks = {"ownerReferences": None, "annotations": {"vmpod.io/kept-from": owner}}
+    world.update(DATAVOLUME, "default", "disk", {"metadata": marks})
+    settle(world, guests)
+    assert [meta.controller_of(one) for one in world.list(DATAVOLUME)] == [None]
+
+
 def test_a_foreign_instance_of_its_name_is_told_not_touched() -> None:
     world, guests = new_world()
     owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u", "controller": True}

@@ -85,6 +85,8 @@ def features(spec: MachineSpec = SPEC, pod: str = POD, qemu: str = "7.2", proces
         (features(replace(SPEC, incoming=True, start_paused=True)), ""),
         (features(processor="other"), ""),  # nobody sees it: the guest is emulated
         (features(replace(SPEC, accelerator="kvm")), "the processor is another: one now, emulated then"),
+        (features(replace(SPEC, uuid="")), ""),
+        (features(replace(SPEC, name="default_b")), "its devices are others, because its template or vmpod has changed"),
         (features(replace(SPEC, machine="pc-q35-7.2")), ""),  # what q35 stands for with this QEMU
         (features(replace(SPEC, machine="pc")), "its board is another: pc now, q35 then"),
         (features(qemu="8.0"), "QEMU is 8.0 now and was 7.2"),

@@ -22,6 +22,7 @@ from vmpod.kinds import (
     VIRTUALMACHINE,
     VIRTUALMACHINEINSTANCE,
 )
+from vmpod.kinds.datavolume import KEPT_FROM
 from vmpod.kinds.kind import Kind
 from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.model.status import ApiError
@@ -100,12 +101,13 @@ def _delete(client: SimpleClient, kind: Kind, obj: Object, volumes: bool) -> Non
 
 
 def _keep_disks(client: SimpleClient, machine: Object) -> None:
-    """Let a machine's own data volumes outlive it: the next machine of that name takes them up again."""
+    """Let a machine's own data volumes outlive it: the next machine of that name takes them up again, this one not."""
     for volume in client.list(DATAVOLUME, namespace(machine)).items:
         owners = get(volume, "metadata", "ownerReferences", default=[])
         others = [owner for owner in owners if owner.get("uid") != uid(machine)]
         if len(others) != len(owners):
-            patch = {"metadata": {"ownerReferences": others or None}}
+            meta = {"ownerReferences": others or None, "annotations": {KEPT_FROM: uid(machine)}}
+            patch = {"metadata": meta}
             client.patch(DATAVOLUME, namespace(machine), name(volume), patch)
             click.echo(f"{title(volume)} kept (--volumes removes it)")
 

@@ -8,8 +8,10 @@ from copy import deepcopy
 from vmpod.controllers.children import adopt, child_metadata
 from vmpod.controllers.printablestatus import DATAVOLUME_ERROR
 from vmpod.kinds import DATAVOLUME
+from vmpod.kinds.datavolume import KEPT_FROM
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, uid
+from vmpod.model.meta import annotations as annotations_of
 from vmpod.reconcile.actions import Action, Create, Note, Plan
 
 
@@ -23,11 +25,17 @@ def plan_volumes(vm: Object, volumes: Mapping[str, Object | None]) -> Plan:
             actions.append(Create(DATAVOLUME, _volume(vm, template)))
             text = f"Created DataVolume {name(template)}"
             events.append(Note("Normal", "SuccessfulDataVolumeCreate", text, vm))
-        elif controller_of(found) is None and not is_deleting(found):
+        elif _is_free(found, vm):
             actions.append(adopt(DATAVOLUME, found, vm))
         elif get(found, "status", "phase") == "Failed":
             events += _import_failed(vm, found)
     return Plan(tuple(actions), None, tuple(events))
+
+
+def _is_free(found: Object, vm: Object) -> bool:
+    """Whether it is nobody's, and not one that is to outlive this very machine."""
+    kept = annotations_of(found).get(KEPT_FROM) == uid(vm)
+    return controller_of(found) is None and not is_deleting(found) and not kept
 
 
 def _import_failed(vm: Object, volume: Object) -> tuple[Note, ...]:

@@ -16,6 +16,8 @@ from vmpod.model.meta import Object
 from vmpod.model.status import FieldError, refused, required, wrong
 from vmpod.model.table import AGE, NAME
 
+KEPT_FROM = "vmpod.io/kept-from"
+"""On a DataVolume that outlives its machine: the uid of that, which goes and shall not take it up again"""
 EXTERNAL = "Data volume should have either Source or SourceRef, or be externally populated"
 SOURCES = ("http", "registry", "blank", "upload", "pvc", "s3", "gcs", "imageio", "vddk", "snapshot")
 _SIZED_BY_SOURCE = ("pvc", "snapshot")

@@ -97,7 +97,8 @@ def features(
     """What has to be the same for memory to fit. `images` are what its disks lie on."""
     disks = tuple(replace(one, path="") for one in machine.disks)  # what is on them is another question
     board = "q35" if machine.is_pcie else "pc"
-    plain = replace(machine, machine=board, incoming=False, start_paused=False, disks=disks)
+    # A machine made anew under its name has another UUID, which the guest sees at its next boot.
+    plain = replace(machine, uuid="", machine=board, incoming=False, start_paused=False, disks=disks)
     words = [re.sub(re.escape(pod_uid), "POD", word) for word in argv(plain)]
     return {
         "qemu": qemu, "processor": processor if machine.accelerator == "kvm" else "emulated",
