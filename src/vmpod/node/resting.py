@@ -6,6 +6,7 @@ Whatever keeps the memory from being used is told, and the machine shuts down or
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ _FLUSH_S = 10.0
 _SAVE_S = 900.0
 _REACH_S, _LOOK_S = 5.0, 0.05
 _ROOM = 1.1
+_UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _log = log.get("resting")
 
 
@@ -115,9 +117,12 @@ class Resting:
         if vm is None:
             return None
         told = annotations_of(vm)
-        found = saves.of_snapshot(self._paths, told[GIVEN]) if told.get(GIVEN) else None
+        content = told.get(GIVEN, "")  # anybody may write it: it becomes a path only if it is a uid
+        found = saves.of_snapshot(self._paths, content) if _UID.fullmatch(content) else None
+        if found is None or found.record.get("namespace") != namespace(vmi):
+            return None
         restore = sha256(f"{uid(vm)} {told.get(RESTORED_BY)}".encode()).hexdigest()[:16]
-        return (found, restore) if found is not None and not saves.is_used(found, restore) else None
+        return None if saves.is_used(found, restore) else (found, restore)
 
     def _is_lent(self, vmi: Object, pod_uid: str, now: Mapping[str, str], disks: Mapping[str, str]) -> bool:
         found = self._of_restore(vmi)
