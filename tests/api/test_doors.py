@@ -138,6 +138,12 @@ async def test_refusals(call: Caller, devices: dict[str, Any], method: str, path
     assert told["kind"] == "Status" and told["message"].endswith(message)
 
 
+async def test_a_vsock_that_no_machine_gets_yet(call: Caller) -> None:
+    await running(call, "m", autoattachVSOCK=True)
+    told = await call("GET", f"{SUB}/virtualmachineinstances/m/vsock", code=400, port="1")
+    assert told["message"].startswith("the machine has no VSOCK device")
+
+
 @pytest.mark.parametrize("door", ["console", "vnc", "vnc/screenshot", "portforward/22/tcp"])
 async def test_a_machine_that_does_not_run_yet_answers_400(call: Caller, door: str) -> None:
     await call("POST", VMIS, {"metadata": {"name": "m"}, "spec": {"domain": domain()}})

@@ -95,7 +95,8 @@ async def vsock(call: Call) -> Tunnel:
     if call.flag("tls"):
         raise status.bad_request("vsock with tls=true is not supported here: encrypt inside, or ask with tls=false")
     if cid is None:
-        raise status.internal("VSOCK CID is nil")
+        why = "the machine has no VSOCK device: autoattachVSOCK is not supported yet, and was warned about"
+        raise status.bad_request(why)
     return await _connect(call, machine, "vsock", {"cid": int(cid), "port": int(port)})
 
 
