@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from vmpod.kinds import MIGRATIONPOLICY, VIRTUALMACHINEINSTANCEMIGRATION
-from vmpod.kinds.parts.migration import JOB, active_launcher, is_active, is_awaiting, is_migrating, obstacle
+from vmpod.kinds.parts.migration import (
+    JOB,
+    active_launcher,
+    is_active,
+    is_awaiting,
+    is_migrating,
+    is_moving_unpaused,
+    obstacle,
+)
 from vmpod.kinds.virtualmachineinstancemigration import FINALIZER
 from vmpod.model.meta import Object
 
@@ -40,6 +48,13 @@ def test_the_guest_lives_in_one_launcher(state: Object, active: str, moves: bool
     assert [is_active(machine, one) for one in (old, new)] == [active in ("", "old"), active == "new"]
     assert is_awaiting(machine, new) is (active != "new")
     assert not is_awaiting(machine, old)
+
+
+@pytest.mark.parametrize(("state", "paused", "moves"), [(MOVING, "", True), (MOVING, "True", False), ({}, "", False)])
+def test_a_guest_that_stands_still_only_to_be_moved(state: Object, paused: str, moves: bool) -> None:
+    machine = vmi(**state)
+    machine["status"]["conditions"] = [{"type": "Paused", "status": paused}] if paused else []
+    assert is_moving_unpaused(machine) is moves
 
 
 def test_a_launcher_that_the_guest_has_left_counts_as_before() -> None:

@@ -88,6 +88,8 @@ class Watch:
         self.machine = machine
         self.dormant = dormant
         self.migration_news = asyncio.Event()
+        self.held = False
+        """Whether the guest stands still only because it is being moved: then it counts as running"""
         self.freezer = Freezer(machine.folder.parent / "thaw-at", self.ask, self._is_frozen)
         self._around = around
         self.keeper = Keeper(self.ask, lambda: around.credentials(self), self._has_credentials)
@@ -243,7 +245,7 @@ class Watch:
         await self._resume(qmp)
         down = await machine_links.bring(qmp, self._links)  # first: the guest has hardly begun
         kind = self.seen.machine_type or await qmp.machine_type()
-        state = await qmp.status()
+        state = await self._state(qmp)
         if state == "shutdown":  # an earlier engine died during a soft reboot
             self._reboot_until = asyncio.get_running_loop().time() + _REBOOT_S
             await self._after_shutdown(qmp)
@@ -310,7 +312,12 @@ class Watch:
         if event.name == "MEMORY_DEVICE_SIZE_CHANGE":
             self.observe(size=await machine_growth.measure(qmp))
         if event.name in _CHANGES:
-            self.observe(run_state=await qmp.status())
+            self.observe(run_state=await self._state(qmp))
+
+    async def _state(self, qmp: Monitor) -> str:
+        """QEMU's run state, but for a guest that only stands still to be moved."""
+        state = await qmp.status()
+        return "running" if self.held and state == "paused" else state
 
     async def _happened_elsewhere(self, qmp: Monitor, event: Event) -> None:
         """A guest that has just come may end before anybody says that it lives here."""

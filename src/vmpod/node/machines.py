@@ -28,7 +28,7 @@ from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable
-from vmpod.kinds.parts.migration import JOB, active_launcher, comes_from, is_active, is_awaiting
+from vmpod.kinds.parts.migration import JOB, active_launcher, comes_from, is_active, is_awaiting, is_moving_unpaused
 from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
@@ -330,6 +330,7 @@ class Machines:
             if dormant:
                 seen = replace(seen, run_state="", guest=Guest())
             watch = Watch(machine, vmi, seen, self._changed, self._note, self._around, dormant=dormant)
+            watch.held = is_moving_unpaused(vmi)  # an earlier engine may have stopped it for that
             self._watches[uid(pod)] = watch
             watch.start()
         return watch

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from vmpod.drivers.qemu.lookout import Lookout
 from vmpod.drivers.qemu.migration import Progress
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.kinds import POD, VIRTUALMACHINEINSTANCE, VIRTUALMACHINEINSTANCEMIGRATION
-from vmpod.kinds.parts.migration import DOWNTIME, FINAL, is_active, is_migrating
+from vmpod.kinds.parts.migration import DOWNTIME, FINAL, is_active, is_migrating, is_moving_unpaused
 from vmpod.model import conditions, quantity
 from vmpod.model.meta import Object, get, name, namespace, uid
 from vmpod.model.status import ApiError
@@ -76,6 +76,7 @@ class Migrations:
         self._recorder = recorder
         self._clock = clock or SystemClock()
         self._moving: set[str] = set()
+        self._still: dict[str, datetime] = {}
         self._tasks = Tasks()
 
     async def start(self) -> None:
@@ -151,7 +152,7 @@ class Migrations:
     async def _move_once(self, vmi: Object) -> None:
         """One move from wherever it stands to its end. Raises Failed, Problem, ApiError."""
         source, target = await self._both(vmi)
-        lookout = self._lookout(source)
+        lookout = self._lookout(vmi, source, target)
         try:
             seen = await qemu.look(source.qmp)
             if not seen.status or get(vmi, "status", "migrationState", "startTimestamp") is None:
@@ -165,9 +166,10 @@ class Migrations:
             raise
         self._tasks.start(lookout.dismiss(), f"end of the lookout of {name(vmi)}")
 
-    def _lookout(self, source: Watch) -> Lookout:
+    def _lookout(self, vmi: Object, source: Watch, target: Watch) -> Lookout:
         folder = source.machine.folder
-        return Lookout(folder / "qmp.sock", folder.parent / "lookout.log")
+        return Lookout(folder / "qmp.sock", target.machine.folder / "qmp.sock", folder.parent / "lookout.log",
+                       resume=is_moving_unpaused(vmi))  # fmt: skip
 
     async def _both(self, vmi: Object) -> tuple[Watch, Watch]:
         """Both machines, once both answer. Raises Failed when one of them is gone, or the move was cancelled."""
@@ -207,8 +209,11 @@ class Migrations:
         given = state.get("migrationConfiguration") or {}
         bandwidth = quantity.to_bytes(given.get("bandwidthPerMigration") or 0)
         try:
+            still = await qemu.is_emulated(source.qmp)
+            source.held = still and is_moving_unpaused(vmi)
+            self._still[source.machine.pod_uid] = self._clock.now()
             await qemu.begin(source.qmp, target.qmp, bandwidth=bandwidth,
-                             converge=bool(given.get("allowAutoConverge")))  # fmt: skip
+                             converge=bool(given.get("allowAutoConverge")), still=still)  # fmt: skip
         except Problem as problem:
             raise Failed(f"the migration did not begin: {problem.why}") from None
 
@@ -230,7 +235,7 @@ class Migrations:
                 if not await self._has_left(source):
                     raise Failed(_UNBEGUN)
                 await self._awaken(vmi, target)
-                await self._commit(vmi, seen)
+                await self._commit(vmi, self._timed(source, seen))
                 return
             if seen.status in qemu.LOST:
                 raise Failed(cancelled or seen.error or f"QEMU gave the migration up ({seen.status})")
@@ -255,11 +260,18 @@ class Migrations:
     async def _awaken(self, vmi: Object, target: Watch) -> None:
         """A guest that came and does not run is started, unless it was paused before. Where that fails it is paused."""
         try:
-            was_paused = conditions.is_true(get(vmi, "status", "conditions"), "Paused")
-            if not was_paused and await target.qmp.status() in ("paused", "prelaunch"):
+            if is_moving_unpaused(vmi) and await target.qmp.status() in ("paused", "prelaunch"):
                 await target.qmp.cont()
         except Problem as problem:
             _log.warning("machine %s after its move: %s", name(vmi), problem)
+
+    def _timed(self, source: Watch, seen: Progress) -> Progress:
+        """QEMU counts from its own stop of the guest, not from ours."""
+        if not source.held:
+            return seen
+        since = self._still.pop(source.machine.pod_uid, None)
+        stood_ms = (self._clock.now() - since).total_seconds() * 1000 if since else seen.total_ms
+        return replace(seen, downtime_ms=round(stood_ms))
 
     async def _look(self, source: Watch, target: Watch) -> Progress:
         """How far it is. A machine that has ended just after its guest had left it is no loss."""
@@ -337,6 +349,7 @@ class Migrations:
             await target.end()
         if source is not None:
             await self._go_back(source, target)
+            source.held = False
         aborted = get(self._now(vmi), "status", "migrationState", "abortRequested")
         now = rfc3339(self._clock.now())
         ended: Object = {"completed": True, "failed": True, "failureReason": why, "endTimestamp": now}
@@ -357,7 +370,8 @@ class Migrations:
         try:
             if any(one.standby for one in self._network.attachments() if one.pod_uid == source.machine.pod_uid):
                 await self._network.hand_over(target.machine.pod_uid if target else "", source.machine.pod_uid)
-            if await source.qmp.status() in ("postmigrate", "finish-migrate"):
+            waits = ("postmigrate", "finish-migrate", *(("paused",) if source.held else ()))
+            if await source.qmp.status() in waits:
                 await source.qmp.cont()
         except Problem as problem:
             _log.warning("machine %s: %s", source.machine.name, problem)

@@ -1,34 +1,37 @@
-"""A small process beside a migration: should the engine die, the guest stays where it is.
+"""A small process beside a migration: should the engine die, the guest goes on in one of the two QEMUs at once.
 
-QEMU stops the guest before the last step and waits for the engine to hand the network over. An engine that is killed
-would leave the guest standing still; so this process waits for the end of the engine, which it hears as the end of a
-pipe, and calls the migration off unless it is past that step. An engine that is through with it says so instead.
+QEMU stops the guest before the last step and waits for the engine to hand the network over; an emulated guest stands
+still from the start. An engine that is killed would leave it so. This process waits for the end of the engine, which it
+hears as the end of a pipe, calls the migration off unless it is past that step, and starts the guest where it is. An
+engine that is through with it says so instead.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from vmpod.base import proc
 from vmpod.drivers.qemu import sockets
 
 DONE = b"."
 _BEFORE = ("setup", "active", "pre-switchover")
-_PATIENCE_S = 30.0
+_UNDER_WAY = (*_BEFORE, "device", "cancelling", "wait-unplug")
+_PATIENCE_S, _LOOK_S = 30.0, 0.05
 
 
 class Lookout:
-    """The process, while it is needed."""
+    """The process, while it is needed. `resume`: the guest is to run, nobody has paused it."""
 
-    def __init__(self, monitor: Path, log: Path) -> None:
+    def __init__(self, source: Path, target: Path, log: Path, *, resume: bool) -> None:
         ours, self._door = os.pipe()
         try:
-            argv = [sys.executable, "-S", "-s", "-m", __name__, str(ours), str(monitor)]
+            words = (str(ours), str(source), str(target), "resume" if resume else "paused")
+            argv = [sys.executable, "-S", "-s", "-m", __name__, *words]
             environment = {"PYTHONPATH": str(Path(__file__).parents[3]), "LANG": "C.UTF-8"}
             self._child = proc.spawn(argv, log=log, env=environment, cwd="/", pass_fds=(ours,))
         except BaseException:
@@ -53,40 +56,65 @@ class Lookout:
         await proc.end(self._child)
 
 
-def main(door: int, monitor: Path) -> None:
-    """Wait for the end of the pipe, then look after the machine."""
+def main(door: int, source: Path, target: Path, *, resume: bool) -> None:
+    """Wait for the end of the pipe, then look after the guest."""
     if os.read(door, 1) == DONE:
         return
     try:
-        with sockets.connect(monitor) as wire:
-            wire.settimeout(_PATIENCE_S)
-            call_off(wire)
-    except OSError:
+        with Line(source) as line:
+            has_left = call_off(line)
+            if resume and not has_left and line.ask("query-status")["status"] == "paused":
+                line.ask("cont")
+        if resume and has_left:
+            with Line(target) as line:
+                line.ask("cont")
+    except (OSError, TypeError):
         pass  # the machine has ended too
 
 
-def call_off(wire: socket.socket) -> None:
-    """Cancel the migration of the machine at the other end while its guest has not left. Raises OSError."""
-    with wire.makefile("rwb") as line:
-        _read(line)  # the greeting
-        _ask(line, "qmp_capabilities")
-        if (_ask(line, "query-migrate") or {}).get("status") in _BEFORE:
-            _ask(line, "migrate_cancel")
+def call_off(line: Line) -> bool:
+    """Cancel a migration whose guest has not left; whether it has. Raises OSError."""
+    if _status(line) in _BEFORE:
+        line.ask("migrate_cancel")
+    while _status(line) in _UNDER_WAY:
+        time.sleep(_LOOK_S)
+    return bool(line.ask("query-status")["status"] == "postmigrate")
 
 
-def _ask(line: Any, command: str) -> Any:
-    line.write(json.dumps({"execute": command}).encode() + b"\n")
-    line.flush()
-    while "return" not in (said := _read(line)) and "error" not in said:
-        pass  # an event
-    return said.get("return")
+def _status(line: Line) -> str:
+    return str((line.ask("query-migrate") or {}).get("status", ""))
 
 
-def _read(line: Any) -> Any:
-    if not (text := line.readline()):
-        raise ConnectionError("the monitor hung up")
-    return json.loads(text)
+class Line:
+    """A monitor, for a few commands. Raises OSError."""
+
+    def __init__(self, monitor: Path) -> None:
+        self._wire = sockets.connect(monitor)
+        self._wire.settimeout(_PATIENCE_S)
+        self._file = self._wire.makefile("rwb")
+
+    def __enter__(self) -> Self:
+        self._read()  # the greeting
+        self.ask("qmp_capabilities")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+        self._wire.close()
+
+    def ask(self, command: str) -> Any:
+        """What QEMU answers; nothing when it refuses."""
+        self._file.write(json.dumps({"execute": command}).encode() + b"\n")
+        self._file.flush()
+        while "return" not in (said := self._read()) and "error" not in said:
+            pass  # an event
+        return said.get("return")
+
+    def _read(self) -> Any:
+        if not (text := self._file.readline()):
+            raise ConnectionError("the monitor hung up")
+        return json.loads(text)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), resume=sys.argv[4] == "resume")

@@ -36,9 +36,17 @@ class Progress:
     downtime_ms: int = 0
 
 
-async def begin(source: Monitor, target: Monitor, *, bandwidth: int = 0, converge: bool = False) -> None:
+async def is_emulated(source: Monitor) -> bool:
+    """Whether QEMU runs the guest's code itself: then it misses some of what the guest writes while it is copied."""
+    return not (await source.execute("query-kvm"))["enabled"]
+
+
+async def begin(
+    source: Monitor, target: Monitor, *, bandwidth: int = 0, converge: bool = False, still: bool = False
+) -> None:
     """Start it; `bandwidth` in bytes a second (0: no limit), `converge` slows a guest down that writes too quickly.
 
+    With `still` the guest is stopped first, and is for the caller to start again, wherever it then is.
     Raises Refused, Gone.
     """
     await _allow(source, (*_SOURCE, "auto-converge") if converge else _SOURCE)
@@ -49,6 +57,8 @@ async def begin(source: Monitor, target: Monitor, *, bandwidth: int = 0, converg
         await target.pass_fd(theirs.fileno(), _WIRE)
         await target.execute("migrate-incoming", uri=f"fd:{_WIRE}")
         await source.pass_fd(ours.fileno(), _WIRE)
+    if still:
+        await source.stop()
     await source.execute("migrate", uri=f"fd:{_WIRE}")
 
 

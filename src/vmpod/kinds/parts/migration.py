@@ -27,6 +27,13 @@ def is_migrating(vmi: Object | None) -> bool:
     return bool(state) and not (state.get("completed") or state.get("failed"))
 
 
+def is_moving_unpaused(vmi: Object) -> bool:
+    """Whether a machine moves that nobody has paused: one that stands still then does so only to be moved."""
+    paused = any(one.get("type") == "Paused" and one.get("status") == "True"
+                 for one in entries(dig(vmi, "status"), "conditions"))  # fmt: skip
+    return is_migrating(vmi) and not paused
+
+
 def active_launcher(vmi: Object | None) -> str:
     """The name of the pod that the guest lives in; empty while no migration has ever had a say in it."""
     state = dig(vmi, "status", "migrationState")
