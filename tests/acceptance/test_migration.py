@@ -18,7 +18,7 @@ import pytest
 from ..conftest import Kubectl
 from ..e2e.conftest import product
 from ..e2e.product import Product, wait
-from .machines import Object, condition, container_disk, heard, is_shown, machine, shown, stream
+from .machines import Object, ask, claim, condition, container_disk, heard, is_shown, machine, shown, stream
 from .pods import apply, container, pod, ready
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
@@ -286,3 +286,28 @@ def test_a_drain_moves_the_machine(home: Product, guests: None) -> None:
     names = {one["metadata"]["name"] for one in home.read("vmim")["items"]}
     assert any(name.startswith("kubevirt-evacuation-") for name in names)
     home.kubectl("uncordon", node)
+
+
+def test_disks_that_were_plugged_in_move_along(home: Product, guests: None) -> None:
+    apply(home, claim("slow"), claim("fast"))
+    for name, bus in (("slow", "scsi"), ("fast", "virtio")):
+        source = {"persistentVolumeClaim": {"claimName": name}}
+        body = {"name": name, "disk": {"disk": {"bus": bus}}, "volumeSource": source}
+        assert ask(home, "virtualmachines", "bridge", "addvolume", body)[0] == 202
+        wait(lambda volume=name: is_plugged(home, volume), f"{name} is plugged in", 60)  # type: ignore[misc]
+    said(home, "bridge", "for d in sda vdb; do echo $d-kept | dd of=/dev/$d conv=sync 2>/dev/null; done; sync")
+    before = said(home, "bridge", "ls /sys/block")
+    home.vmpod("migrate", "bridge")
+    assert said(home, "bridge", "ls /sys/block") == before
+    assert said(home, "bridge", "for d in sda vdb; do head -c 8 /dev/$d; done") == "sda-keptvdb-kept"
+    said(home, "bridge", "for d in sda vdb; do echo $d-more | dd of=/dev/$d conv=sync,fsync 2>/dev/null; done")
+    home.vmpod("migrate", "bridge")  # what came along goes on with the machine
+    assert said(home, "bridge", "for d in sda vdb; do head -c 8 /dev/$d; done") == "sda-morevdb-more"
+    for name in ("slow", "fast"):
+        assert ask(home, "virtualmachines", "bridge", "removevolume", {"name": name})[0] == 202
+        wait(lambda volume=name: not is_plugged(home, volume), f"{name} is unplugged", 60)  # type: ignore[misc]
+
+
+def is_plugged(home: Product, volume: str) -> bool:
+    rows = home.read("vmi", "bridge")["status"].get("volumeStatus", [])
+    return any(one["name"] == volume and one.get("phase") == "Ready" for one in rows)

@@ -71,7 +71,7 @@ def test_a_launcher_that_the_guest_has_left_counts_as_before() -> None:
         ({"volumes": [{"name": "d", "hostDisk": {"path": "/x"}}]}, {}, "DisksNotLiveMigratable"),
         ({"volumes": [{"name": "d", "hostDisk": {"path": "/x", "shared": True}}]}, {}, ""),
         ({"domain": {"devices": {"disks": [{"name": "d", "lun": {"reservation": True}}]}}}, {}, "DisksNotLiveMigratable"),
-        ({}, {"volumeStatus": [{"name": "d", "hotplugVolume": {}}]}, "DisksNotLiveMigratable"),
+        ({}, {"volumeStatus": [{"name": "d", "hotplugVolume": {}}]}, ""),
         ({"domain": {"devices": {"tpm": {}}}}, {}, "TPMNotLiveMigratable"),
         ({"domain": {"devices": {"tpm": {"enabled": False}}}}, {}, ""),
         ({"domain": {"devices": {"autoattachVSOCK": True}}}, {}, "VSOCKNotLiveMigratable"),

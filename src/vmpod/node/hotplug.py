@@ -17,6 +17,7 @@ from pathlib import Path
 from vmpod.base.errors import Problem
 from vmpod.drivers.qemu.args import disk as arguments
 from vmpod.drivers.qemu.args.pci import SPARE_PORTS
+from vmpod.drivers.qemu.migration import Place
 from vmpod.drivers.qemu.qmp import Gone, Monitor, Refused
 from vmpod.drivers.qemu.spec import Disk
 from vmpod.kinds.parts.hotplug import hotpluggable
@@ -133,7 +134,7 @@ async def _plug(qmp: Monitor, vmi: Object, entry: Object, volume: PreparedVolume
         return False
     tell(name, State("MountedToPod", "VolumeMountedToPod", f"Volume {name} has been mounted in virt-launcher pod"))
     try:
-        await _insert(qmp, disk_of(vmi, entry, volume), volume)
+        await insert(qmp, disk_of(vmi, entry, volume), volume)
     except (Problem, OSError) as error:
         if isinstance(error, Gone):
             raise
@@ -148,8 +149,11 @@ def _ready(name: str) -> State:
     return State("Ready", "VolumeReady", f"Successfully attach hotplugged volume {name} to VM")
 
 
-async def _insert(qmp: Monitor, disk: Disk, volume: PreparedVolume) -> None:
-    """The block node with all that lies beneath it, then the device. Raises Problem, OSError."""
+async def insert(qmp: Monitor, disk: Disk, volume: PreparedVolume, place: Place | None = None) -> None:
+    """The block node with all that lies beneath it, then the device: where there is room, or in a place that is known.
+
+    Raises Problem, OSError.
+    """
     node = arguments.node(disk)
     beneath: Object | None = None
     for image, form in reversed(volume.beneath):
@@ -160,7 +164,10 @@ async def _insert(qmp: Monitor, disk: Disk, volume: PreparedVolume) -> None:
     path = await _give(qmp, volume.path, access, node)
     try:
         await qmp.execute("blockdev-add", **arguments.blockdev(replace(disk, path=path), beneath))
-        await (_put_in(qmp, disk) if disk.kind == "cdrom" else _add_device(qmp, disk))
+        if place is not None:
+            await qmp.execute("device_add", **place.at(arguments.plug(disk, place.bus)))
+        else:
+            await (_put_in(qmp, disk) if disk.kind == "cdrom" else _add_device(qmp, disk))
     except Refused:
         await _drop(qmp, node)
         raise

@@ -15,6 +15,7 @@ from vmpod.base.tasks import Tasks
 from vmpod.drivers.qemu.agent import Agent
 from vmpod.drivers.qemu.args.channel import AGENT_CHARDEV
 from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
+from vmpod.kinds.parts.migration import active_launcher
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get
 from vmpod.node import machine_files, machine_growth, machine_links, machine_probes, machine_resume
@@ -123,6 +124,11 @@ class Watch:
         self._begin("thaw", self.freezer.follow())
         self._begin("credentials", self.keeper.follow(lambda: self.seen.guest.connected))
         self._begin("ascent", self.ascent.follow(lambda: self._qmp, lambda: self.seen.guest.connected))
+
+    def is_home(self, vmi: Object) -> bool:
+        """Whether the guest lives in this launcher, by what the instance says."""
+        named = active_launcher(vmi)
+        return self.machine.pod == named if named else not self.machine.is_target
 
     async def wake(self, vmi: Object, ready: bool | None) -> None:
         """The guest has come: from now on it is looked after here."""

@@ -23,17 +23,19 @@ from vmpod.drivers.podman import container as labels_
 from vmpod.drivers.podman.client import Podman
 from vmpod.drivers.podman.logs import Wanted
 from vmpod.drivers.podman.spec import ContainerSpec
+from vmpod.drivers.qemu import migration as qemu
 from vmpod.drivers.qemu.args import cpu
+from vmpod.drivers.qemu.migration import Place
 from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable
-from vmpod.kinds.parts.migration import JOB, active_launcher, comes_from, is_active, is_awaiting, is_moving_unpaused
+from vmpod.kinds.parts.migration import JOB, comes_from, is_active, is_awaiting, is_moving_unpaused
 from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.selectors import from_map
-from vmpod.node import hotplug, machine_asks, machine_checks, machine_files, machine_links, nicplug
+from vmpod.node import hotplug, machine_asks, machine_checks, machine_files, machine_links, nicplug, replug
 from vmpod.node.duplexes import ConnectionDuplex
 from vmpod.node.machine_around import Neighbours
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
@@ -153,7 +155,7 @@ class Machines:
         if kind == "DELETED":
             return
         for watch in self.watches(vmi):
-            if not _is_active(watch, vmi):
+            if not watch.is_home(vmi):
                 watch.dormant = True
             elif watch.dormant:
                 self._tasks.start(self._wake(watch, vmi), f"wake {watch.machine.name}")
@@ -254,7 +256,7 @@ class Machines:
         watch = self._follow(pod, vmi, attachment)
         await self._settle()
         try:
-            return self._desired(watch, pod, prepared, attachment)
+            return self._desired(watch, replug.without(vmi, await self._late(pod)), pod, prepared, attachment)
         except Problem as problem:
             watch.observe(trouble=(problem.reason or "FailedCreate", str(problem)))
             raise
@@ -264,10 +266,21 @@ class Machines:
         if self._settled is not None:
             self._facts = await self._settled()
 
+    async def _late(self, pod: Object) -> Mapping[str, Place]:
+        """What was plugged into a machine that moves to this launcher, and where: it is not there from the start."""
+        source = self._watches.get(self.source_of(pod))
+        return await qemu.late_devices(source.qmp) if source is not None else {}
+
+    async def replug(self, source: Watch, target: Watch, vmi: Object) -> None:
+        """Give a machine that waits for its guest what the guest has beyond its start. Raises Problem."""
+        pod = self._cache.get(POD, target.machine.namespace, target.machine.pod) or {}
+        await replug.replug(target.qmp, vmi, await qemu.late_devices(source.qmp),
+                            lambda volume: self._volumes.plugged(volume, pod), self._attachment(uid(pod)))  # fmt: skip
+
     def _desired(
-        self, watch: Watch, pod: Object, prepared: Mapping[str, PreparedVolume], attachment: Attachment | None
+        self, watch: Watch, vmi: Object, pod: Object, prepared: Mapping[str, PreparedVolume],
+        attachment: Attachment | None,
     ) -> ContainerSpec:
-        vmi = self._owner(pod)
         _check_ready(vmi, prepared)
         folders = machine_files.ensure_root(self._paths.machine_root)
         run = machine_files.ensure_run(self._paths, uid(pod))
@@ -275,7 +288,7 @@ class Machines:
         seeds = machine_files.write_seeds(self._paths, pod, vmi, lookup, nics(vmi, attachment))
         tables = machine_files.write_tables(self._paths, pod, vmi, lookup)
         volumes = {**prepared, **seeds, **tables}
-        machine = _arriving(machine_spec(vmi, volumes, attachment, self._facts), vmi, pod)
+        machine = replug.arriving(machine_spec(vmi, volumes, attachment, self._facts), vmi, pod)
         machine_checks.check_programs(vmi, machine, self._facts)
         machine_checks.check_memory(vmi, machine)
         if few := machine_checks.few_ports(machine, self._facts):
@@ -363,7 +376,7 @@ class Machines:
         async with lock:
             vmi = self._cache.get(VIRTUALMACHINEINSTANCE, watch.machine.namespace, watch.machine.name)
             for _ in range(_TRIES):
-                if vmi is None or uid(vmi) != watch.machine.uid or not _is_active(watch, vmi):
+                if vmi is None or uid(vmi) != watch.machine.uid or not watch.is_home(vmi):
                     return
                 if watch.dormant or not await self._write_once(watch, vmi):
                     return
@@ -506,22 +519,8 @@ class Machines:
 
     def up(self, vmi: Object) -> Watch | None:
         """The machine of an instance while its QEMU answers."""
-        found = (one for one in self.watches(vmi) if one.seen.is_up and _is_active(one, vmi))
+        found = (one for one in self.watches(vmi) if one.seen.is_up and one.is_home(vmi))
         return next(found, None)
-
-
-def _is_active(watch: Watch, vmi: Object) -> bool:
-    """Whether the guest lives in the launcher that is followed here."""
-    named = active_launcher(vmi)
-    return watch.machine.pod == named if named else not watch.machine.is_target
-
-
-def _arriving(machine: MachineSpec, vmi: Object, pod: Object) -> MachineSpec:
-    """A machine that waits for a guest has the very board that the guest knows, and starts when that has come."""
-    if JOB not in labels(pod):
-        return machine
-    board = str(get(vmi, "status", "machine", "type", default="")) or machine.machine
-    return replace(machine, incoming=True, start_paused=False, machine=board)
 
 
 def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:

@@ -198,8 +198,10 @@ class Migrations:
         while source.seen.frozen:
             self._check_there(vmi, target.machine.pod)
             await asyncio.sleep(_LOOK_S)
-        if late := await qemu.late_devices(source.qmp):
-            raise Failed(f"{', '.join(late)} was plugged in while the machine runs, and is not moved")
+        try:
+            await self._machines.replug(source, target, vmi)
+        except Problem as problem:
+            raise Failed(problem.why) from None
         node = str(state.get("targetNode"))
         now = rfc3339(self._clock.now())
         await self._tell(vmi, {"targetNodeAddress": "unix", "targetNodeDomainDetected": True})

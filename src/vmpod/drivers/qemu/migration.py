@@ -14,7 +14,7 @@ from typing import Any
 from vmpod.drivers.qemu.qmp import Monitor
 
 _WIRE = "migration"
-_DEVICES, _PLUGGABLE = "/machine/peripheral", ("ua-", "nic-")
+_DEVICES, _PLUGGABLE, _ON_A_BUS = "/machine/peripheral", ("ua-", "nic-"), ("scsi-id", "lun")
 _SOURCE = ("events", "return-path", "pause-before-switchover")
 _TARGET = ("events", "return-path")
 _UNLIMITED = 1 << 40
@@ -62,11 +62,33 @@ async def begin(
     await source.execute("migrate", uri=f"fd:{_WIRE}")
 
 
-async def late_devices(source: Monitor) -> list[str]:
-    """The disks and cards that were plugged in while the machine ran, by their names. Raises Refused, Gone."""
+@dataclass(frozen=True)
+class Place:
+    """Where a device sits: its bus, and what else tells it apart there."""
+
+    bus: str
+    more: tuple[tuple[str, int], ...] = ()
+
+    def at(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of `device_add` for a device in this place."""
+        return {**options, "bus": self.bus, **dict(self.more)}
+
+
+async def late_devices(source: Monitor) -> dict[str, Place]:
+    """The disks and cards that were plugged in while the machine ran, by their ids. Raises Refused, Gone."""
     there = [str(one["name"]) for one in await source.execute("qom-list", path=_DEVICES)]
-    return [name for name in there if name.startswith(_PLUGGABLE)
-            and await source.execute("qom-get", path=f"{_DEVICES}/{name}", property="hotplugged")]  # fmt: skip
+    return {id: await _place(source, id) for id in there if id.startswith(_PLUGGABLE)
+            and await _told(source, id, "hotplugged")}  # fmt: skip
+
+
+async def _place(source: Monitor, id: str) -> Place:
+    has = {str(one["name"]) for one in await source.execute("qom-list", path=f"{_DEVICES}/{id}")}
+    more = [(key, int(await _told(source, id, key))) for key in _ON_A_BUS if key in has]
+    return Place(str(await _told(source, id, "parent_bus")).rpartition("/")[2], tuple(more))
+
+
+async def _told(source: Monitor, id: str, about: str) -> Any:
+    return await source.execute("qom-get", path=f"{_DEVICES}/{id}", property=about)
 
 
 async def _allow(monitor: Monitor, names: tuple[str, ...]) -> None:

@@ -80,10 +80,6 @@ def _disk_obstacle(vmi: Object) -> tuple[str, str] | None:
     for disk in entries(dig(vmi, "spec", "domain", "devices"), "disks"):
         if mapping(disk.get("lun")).get("reservation"):
             return _DISKS, f"cannot migrate VMI: the disk {text(disk, 'name')} holds a SCSI reservation"
-    for row in entries(vmi.get("status"), "volumeStatus"):
-        if "hotplugVolume" in row:
-            why = f"cannot migrate VMI: the volume {text(row, 'name')} was plugged in while it runs"
-            return _DISKS, why
     return None
 
 
