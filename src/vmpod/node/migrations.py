@@ -281,7 +281,7 @@ class Migrations:
             return await qemu.look(source.qmp)
         except Gone:
             try:
-                arrived = await target.qmp.status() == "running"
+                arrived = await target.qmp.status() in ("running", "paused")
             except Problem:
                 arrived = False
             return Progress(qemu.DONE if arrived else qemu.LOST[0], "the machine ended")

@@ -105,17 +105,20 @@ class Monitor:
     async def events(self) -> AsyncIterator[Event]:
         """What happens from the moment of connecting on; ends when the machine ends."""
         gone = asyncio.ensure_future(self._ended())
+        waits: set[asyncio.Future[Any]] = {gone}
         try:
             while not (gone.done() and self._listener.empty()):
                 message = asyncio.ensure_future(self._listener.get())
-                await asyncio.wait({message, gone}, return_when=asyncio.FIRST_COMPLETED)
+                waits = {message, gone}
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.sleep(0)  # lets a last event out that came together with the end
                 if not message.done():
                     message.cancel()
                     continue
                 yield _event(message.result())
         finally:
-            gone.cancel()
+            for one in waits:
+                one.cancel()
 
     async def _ended(self) -> None:
         while self._client.runstate == Runstate.RUNNING:
