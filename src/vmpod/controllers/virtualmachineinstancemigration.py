@@ -70,10 +70,8 @@ def _crowd(vmi: Object | None, others: list[Object], cache: Cache) -> str:
 
 
 def plan(seen: Seen) -> Plan:
-    if seen.vmi is None and (seen.phase in FINAL or is_deleting(seen.migration)):
-        return Plan(_released(seen))
     if seen.vmi is None:
-        return Plan((delete(KIND, seen.migration),))
+        return Plan(_released(seen) if is_deleting(seen.migration) else (delete(KIND, seen.migration),))
     events = _events(seen)
     if seen.phase in FINAL:
         return Plan((*_left_behind(seen), *_released(seen), *_forgotten(seen)))

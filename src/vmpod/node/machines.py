@@ -27,7 +27,6 @@ from vmpod.drivers.qemu import migration as qemu
 from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.migration import Place
 from vmpod.drivers.qemu.qmp import Gone, Refused
-from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.kinds.parts.migration import JOB, comes_from, is_active, is_awaiting, is_moving_unpaused
