@@ -39,12 +39,14 @@ from vmpod.client.inprocess import ENGINE, InProcess
 
 if TYPE_CHECKING:
     from vmpod.api.app import Api
+    from vmpod.api.server import Serving
     from vmpod.client.cache import Cache
     from vmpod.client.client import Client
     from vmpod.controllers.all import AnyLoop
     from vmpod.drivers.host.facts import Trials
     from vmpod.drivers.net.network import Network
     from vmpod.drivers.podman.client import Podman
+    from vmpod.node.exports import Door, Serve
 
 _log = log.get("daemon")
 _PROGRAMS = (("engine", "run"), ("system", "service"), ("vmpod.drivers.net.resolver",))
@@ -145,9 +147,9 @@ async def engine(home: Home) -> AsyncIterator[None]:
         await bootstrap(client)  # whoever gets an answer may write into a namespace at once
         await retired.remove(client, home.nodes)
         pki = await certificates
-        port = await _serve(home, api, pki, parts)
+        serving = await _serve(home, api, pki, parts)
         proc.write_pid_file(home.paths.engine_pid, Daemon(os.getpid(), proc.start_time(os.getpid()) or 0))
-        await _run(home, client, network, streams, pki, port, parts)
+        await _run(home, client, network, streams, pki, serving, parts)
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -194,7 +196,7 @@ def _open_api(home: Home, network: Network, streams: Streams, parts: AsyncExitSt
     return Api(store, streams, ApiConfig(service_cidr=network.config.service_cidr))
 
 
-async def _serve(home: Home, api: Api, pki: auth.Pki, parts: AsyncExitStack) -> int:
+async def _serve(home: Home, api: Api, pki: auth.Pki, parts: AsyncExitStack) -> Serving:
     """Listen on the home's own port, chosen once and kept, and write the kubeconfig."""
     from vmpod.api.server import serve
 
@@ -206,7 +208,7 @@ async def _serve(home: Home, api: Api, pki: auth.Pki, parts: AsyncExitStack) -> 
     files = (pki.ca.read_bytes(), pki.client_cert.read_bytes(), pki.client_key.read_bytes())
     kubeconfig.write(home.paths.kubeconfig, kubeconfig.document(server, *files))
     _log.info("serving on %s", server)
-    return serving.port
+    return serving
 
 
 def _reached_at(home: Home) -> str:
@@ -215,8 +217,8 @@ def _reached_at(home: Home) -> str:
     return "127.0.0.1" if listen in ("0.0.0.0", "::") else listen
 
 
-async def _run(home: Home, client: Client, network: Network, streams: LateStreams, pki: auth.Pki, port: int,
-               parts: AsyncExitStack) -> None:  # fmt: skip
+async def _run(home: Home, client: Client, network: Network, streams: LateStreams, pki: auth.Pki,
+               serving: Serving, parts: AsyncExitStack) -> None:  # fmt: skip
     """Everything behind the API: the host's network and podman, the local view, the node agent, controllers.
 
     It is imported here, by a thread: the API answers half a second sooner so, and the host works meanwhile.
@@ -233,9 +235,19 @@ async def _run(home: Home, client: Client, network: Network, streams: LateStream
     cache = Cache(client, KINDS)
     await cache.start()
     parts.push_async_callback(cache.stop)
-    await _start_node(home, client, cache, network, streams, podman, trials, port, parts)
-    loops = _start_controllers(home, client, cache, network, pki, port)
+    serve = _export_server(serving, pki)
+    await _start_node(home, client, cache, network, streams, podman, trials, serving.port, serve, parts)
+    loops = _start_controllers(home, client, cache, network, pki, serving.port)
     parts.push_async_callback(_stop_loops, loops)
+
+
+def _export_server(serving: Serving, pki: auth.Pki) -> Serve:
+    """Answers for one export, under the name of its Service."""
+    async def serve(listener: socket.socket, key: tuple[str, str], host: str) -> Door:
+        names = (host, f"{host}.cluster.local", host.removesuffix(".svc"), host.partition(".")[0])
+        return await serving.serve_export(listener, key, await auth.context_for(pki, names))
+
+    return serve
 
 
 async def _connect(home: Home, trials: Trials, parts: AsyncExitStack) -> Podman:
@@ -249,6 +261,7 @@ async def _connect(home: Home, trials: Trials, parts: AsyncExitStack) -> Podman:
 def _import_the_rest() -> None:
     import vmpod.controllers.all
     import vmpod.node.claims
+    import vmpod.node.exports
     import vmpod.node.migrations
     import vmpod.node.snapshots
     import vmpod.node.streams
@@ -273,12 +286,14 @@ def _start_controllers(home: Home, client: Client, cache: Cache, network: Networ
 
 
 async def _start_node(home: Home, client: Client, cache: Cache, network: Network, streams: LateStreams,
-                      podman: Podman, trials: Trials, port: int, parts: AsyncExitStack) -> None:  # fmt: skip
+                      podman: Podman, trials: Trials, port: int, serve: Serve,
+                      parts: AsyncExitStack) -> None:  # fmt: skip
     from vmpod.kinds import SERVICE
     from vmpod.node.agent import Agent
     from vmpod.node.claims import Claims
     from vmpod.node.containerdisks import ContainerDisks
     from vmpod.node.expansions import Expansions
+    from vmpod.node.exports import Exports
     from vmpod.node.importcrons import ImportCrons
     from vmpod.node.machines import Machines
     from vmpod.node.migrations import Migrations
@@ -321,7 +336,10 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     parts.push_async_callback(machines.stop)
     recorder = Recorder(client, "snapshot-controller", home.node)
     snapshots = Snapshots(client, cache, paths, volumes, machines, disks.bases, recorder)
+    exports = Exports(client, cache, paths, network, Recorder(client, "export-controller", home.node), serve,
+                      network.config.gateway)  # fmt: skip
     for loop in (
+        exports,
         snapshots, VolumeSnapshots(client, cache, paths, snapshots, disks.bases, recorder),
         Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node)),
         Expansions(client, cache, paths, machines, Recorder(client, "vmpod.io/local", home.node)),
@@ -329,7 +347,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     ):
         await loop.start()
         parts.push_async_callback(loop.stop)
-    streams.node = NodeStreams(agent, machines, claims, paths, served_port=port)
+    streams.node = NodeStreams(agent, machines, claims, exports, paths, served_port=port)
 
 
 async def _stop_loops(loops: list[AnyLoop]) -> None:

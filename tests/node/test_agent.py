@@ -102,6 +102,16 @@ class NoClaims:
         raise Problem("take an image", "there are no claims here")
 
 
+class NoExports:
+    """There are none."""
+
+    async def open(self, key: tuple[str, str], params: Mapping[str, Any]) -> Any:
+        raise Problem("send a disk", "there are no claims here")
+
+    async def size_bytes(self, key: tuple[str, str]) -> int:
+        raise Problem("send a disk", "there are no claims here")
+
+
 class NoMachines:
     """There are none."""
 
@@ -161,7 +171,7 @@ class Place:
 
     @property
     def streams(self) -> NodeStreams:
-        return NodeStreams(self.agent, NoMachines(), NoClaims(), self.paths)
+        return NodeStreams(self.agent, NoMachines(), NoClaims(), NoExports(), self.paths)
 
     async def start(self) -> None:
         client = Client(InProcess(self.api, User("system:vmpod")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import ssl
 import sys
+import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -86,11 +87,25 @@ async def ensure_pki(paths: Paths, names: Sequence[str] = ()) -> Pki:
     return pki
 
 
-def server_context(pki: Pki) -> ssl.SSLContext:
-    """TLS 1.2 and newer; client certificates are asked for, not insisted on."""
+async def context_for(pki: Pki, names: Sequence[str]) -> ssl.SSLContext:
+    """TLS with a certificate for these names, of the home's authority. Its key is kept in memory. Raises Problem."""
+    with tempfile.TemporaryDirectory(prefix="leaf-", dir=pki.folder) as folder:
+        argv = [sys.executable, "-m", "vmpod.api.pki", "--leaf", str(pki.folder), folder, *names]
+        await proc.run(argv, what=f"make a certificate for {names[0]}")
+        leaf = Pki(Path(folder))
+        return _context(leaf.server_cert, leaf.server_key)
+
+
+def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(pki.server_cert, pki.server_key)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def server_context(pki: Pki) -> ssl.SSLContext:
+    """TLS 1.2 and newer; client certificates are asked for, not insisted on."""
+    context = _context(pki.server_cert, pki.server_key)
     context.load_verify_locations(pki.ca)
     context.verify_mode = ssl.CERT_OPTIONAL
     return context

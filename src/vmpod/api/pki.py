@@ -1,4 +1,7 @@
-"""Makes the certificates of a home: `python -m vmpod.api.pki FOLDER NAME…`. Runs in a process of its own."""
+"""Makes the certificates of a home: `python -m vmpod.api.pki FOLDER NAME…`. Runs in a process of its own.
+
+With `--leaf FOLDER TARGET NAME…` it makes one more certificate by the authority in FOLDER.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,15 @@ def make(folder: Path, names: list[str]) -> None:
         _write(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM))
     told = {"names": names, "notAfter": clock.rfc3339(server.not_valid_after_utc)}
     _write(folder / "issued.json", json.dumps(told).encode())
+
+
+def make_leaf(folder: Path, target: Path, names: list[str]) -> None:
+    """Write a server's certificate and key to `target`."""
+    now = datetime.now(UTC)
+    ca, ca_key = _authority(folder, now)
+    made, key = _leaf(ca, ca_key, _subject("vmpod", ()), ExtendedKeyUsageOID.SERVER_AUTH, names, now)
+    _write_key(target / "server.key", key)
+    _write(target / "server.crt", made.public_bytes(serialization.Encoding.PEM))
 
 
 def _authority(folder: Path, now: datetime) -> tuple[x509.Certificate, Key]:
@@ -129,4 +141,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), sys.argv[2:])
+    if sys.argv[1] == "--leaf":
+        make_leaf(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+    else:
+        make(Path(sys.argv[1]), sys.argv[2:])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Any, Final, cast
 from aiohttp import BodyPartReader, ClientError, WSCloseCode, WSMsgType, web
 from aiohttp.web_protocol import RequestHandler
 
-from vmpod.api import representation, uploads
+from vmpod.api import exports, representation, uploads
 from vmpod.api.app import Api, error_response
 from vmpod.api.auth import user_of
 from vmpod.api.sockets import Tunnel
@@ -67,11 +68,32 @@ class Serving:
         """The port that is listened on."""
         return int(cast(asyncio.Server, self._listener).sockets[0].getsockname()[1])
 
+    async def serve_export(self, listener: socket.socket, key: tuple[str, str], tls: ssl.SSLContext) -> ExportDoor:
+        """Answer for one export on a socket of its own, where nothing else of the API is."""
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._edge.export(request, key, request.path)
+
+        server = web.Server(cast(Any, answer), handler_cancellation=True, access_log=None)
+        return ExportDoor(server, await asyncio.get_running_loop().create_server(server, sock=listener, ssl=tls))
+
     async def stop(self) -> None:
         """Take no more, end watches and tunnels at once, let short requests finish for 0.2 s."""
         self._listener.close()
         await self._edge.stop()
         await self._server.shutdown(_STOP_S)
+
+
+class ExportDoor:
+    """The address of one export."""
+
+    def __init__(self, server: web.Server, listener: asyncio.AbstractServer) -> None:
+        self._server = server
+        self._listener = listener
+
+    async def stop(self) -> None:
+        """Cut off whoever is there."""
+        self._listener.close()
+        await self._server.shutdown(0)
 
 
 class _Edge:
@@ -93,6 +115,8 @@ class _Edge:
         """One request, from its head to its end."""
         if request.path in uploads.PATHS:
             return await self._upload(request)
+        if export := exports.outside(request.path):
+            return await self.export(request, *export)
         try:
             ours = await self._read(request)
         except status.ApiError as error:
@@ -114,6 +138,13 @@ class _Edge:
             except (ConnectionError, ClientError) as fault:
                 found = Response(400, {"content-type": "text/plain"}, f"the upload was cut off: {fault}\n".encode())
         return _plain(found)
+
+    async def export(self, request: web.BaseRequest, key: tuple[str, str], path: str) -> web.StreamResponse:
+        """A download from an export."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = exports.Asked(request.method, path, request.rel_url.query, headers)
+        found = await exports.answer(self._api.backend, key, asked)
+        return await self._stream(request, found, found.stream) if found.stream is not None else _plain(found)
 
     async def _answer(self, request: Request) -> Response | Tunnel:
         """A write goes on to its end when its client hangs up, so that what it took is accounted for."""
@@ -143,12 +174,15 @@ class _Edge:
         response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
         with self._remembered():
             try:
-                response.enable_chunked_encoding()
+                if "content-length" not in answer.headers:
+                    response.enable_chunked_encoding()
                 await response.prepare(request)
                 async for chunk in chunks:
                     await response.write(chunk)
                 await response.write_eof()
-            except (ConnectionError, asyncio.CancelledError):
+            except ConnectionError:
+                _hang_up(request)
+            except asyncio.CancelledError:
                 _hang_up(request)  # nothing of an answer that was cut short may look complete
                 raise
             finally:

@@ -28,6 +28,7 @@ from vmpod.controllers import (
     service,
     storageprofile,
     virtualmachine,
+    virtualmachineexport,
     virtualmachineinstance,
     virtualmachineinstancemigration,
     virtualmachineinstancereplicaset,
@@ -42,12 +43,12 @@ from vmpod.reconcile.loop import Loop
 CONTROLLERS: tuple[ModuleType, ...] = (
     dataimportcron, datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, evacuation,
     events, garbage, namespace, replicaset, scheduler, served, service, storageprofile, virtualmachine,
-    virtualmachineinstance, virtualmachineinstancemigration,
+    virtualmachineexport, virtualmachineinstance, virtualmachineinstancemigration,
     virtualmachineinstancereplicaset, virtualmachinepool,
     virtualmachinerestore, virtualmachinesnapshot,
 )
 # Told about the home: their `gather` takes the configuration too.
-_CONFIGURED = (namespace, scheduler, served, service)
+_CONFIGURED = (namespace, scheduler, served, service, virtualmachineexport)
 # These hand out what exists once (room on a node, addresses, turns): two plans at a time could hand out the same.
 _ONE_AT_A_TIME = (scheduler, service, virtualmachineinstancemigration)
 # Under whose name events are recorded, as upstream signs them.
@@ -55,6 +56,7 @@ _COMPONENTS = {
     datavolume: "datavolume-import-controller", scheduler: "default-scheduler", service: "service-controller",
     virtualmachine: "virtualmachine-controller", virtualmachineinstance: "virtualmachine-controller",
     virtualmachineinstancemigration: "virtualmachine-controller", evacuation: "disruptionbudget-controller",
+    virtualmachineexport: "export-controller",
     virtualmachinerestore: "restore-controller", virtualmachinesnapshot: "snapshot-controller",
 }
 

@@ -32,18 +32,26 @@ def told(restore: Object, content: Object | None) -> dict[str, str | None]:
 
 def restored_claim(restore: Object, vm: Object | None, content: Object | None, backup: Object) -> Object:
     """The claim for one volume. What it is filled from is named as a VolumeSnapshot, as upstream's is."""
-    source, machine = backup["persistentVolumeClaim"], get(content, "spec", "source", "virtualMachine")
-    claim, snapshot = claim_name(restore, backup["volumeName"]), backup["volumeSnapshotName"]
-    kept = {key: text for key, text in annotations_of(source).items() if not key.startswith(_NOT_KEPT)}
-    marks = {LAST: mark(restore), RESTORE_NAME: name(restore), f"{_IMPORT}source": "snapshot",
-             f"{_IMPORT}endpoint": snapshot}  # fmt: skip
+    machine = get(content, "spec", "source", "virtualMachine")
+    claim = claim_name(restore, backup["volumeName"])
     origins = {f"{_RESTORE}source-vm-name": name(machine), f"{_RESTORE}source-vm-namespace": namespace(machine)}
-    meta: Object = {"name": claim, "namespace": namespace(restore), "annotations": kept | marks,
-                    "labels": dict(labels(source)) | origins}  # fmt: skip
+    made = claim_of(backup, claim, namespace(restore), {LAST: mark(restore), RESTORE_NAME: name(restore)})
+    meta = made["metadata"]
+    meta["labels"] |= origins
     if template_of(machine, backup["volumeName"]) is not None:
         meta["annotations"][OWNED_BY] = f"{namespace(restore)}/{claim}"
     elif vm is not None and get(restore, "spec", "volumeOwnershipPolicy") != "None":
         meta["ownerReferences"] = [owner_reference(vm)]
+    return made
+
+
+def claim_of(backup: Object, claim: str, where: str, marks: Mapping[str, str]) -> Object:
+    """A claim that is filled with one volume of a snapshot."""
+    source, snapshot = backup["persistentVolumeClaim"], backup["volumeSnapshotName"]
+    kept = {key: text for key, text in annotations_of(source).items() if not key.startswith(_NOT_KEPT)}
+    filled = {f"{_IMPORT}source": "snapshot", f"{_IMPORT}endpoint": snapshot}
+    meta = {"name": claim, "namespace": where, "annotations": {**kept, **marks, **filled},
+            "labels": dict(labels(source))}  # fmt: skip
     spec = {key: deepcopy(source["spec"][key]) for key in ("accessModes", "resources", "storageClassName", "volumeMode")
             if key in source["spec"]}  # fmt: skip
     origin = {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot}

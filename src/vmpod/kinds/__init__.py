@@ -32,6 +32,7 @@ from vmpod.kinds.storageprofile import STORAGEPROFILE
 from vmpod.kinds.virtualmachine import VIRTUALMACHINE
 from vmpod.kinds.virtualmachineclusterinstancetype import VIRTUALMACHINECLUSTERINSTANCETYPE
 from vmpod.kinds.virtualmachineclusterpreference import VIRTUALMACHINECLUSTERPREFERENCE
+from vmpod.kinds.virtualmachineexport import VIRTUALMACHINEEXPORT
 from vmpod.kinds.virtualmachineinstance import VIRTUALMACHINEINSTANCE
 from vmpod.kinds.virtualmachineinstancemigration import VIRTUALMACHINEINSTANCEMIGRATION
 from vmpod.kinds.virtualmachineinstancepreset import VIRTUALMACHINEINSTANCEPRESET
@@ -79,6 +80,7 @@ KINDS: tuple[Kind, ...] = (
     VIRTUALMACHINESNAPSHOT,
     VIRTUALMACHINESNAPSHOTCONTENT,
     VIRTUALMACHINERESTORE,
+    VIRTUALMACHINEEXPORT,
     DATAVOLUME,
     DATASOURCE,
     DATAIMPORTCRON,
@@ -143,6 +145,7 @@ __all__ = [
     "VIRTUALMACHINE",
     "VIRTUALMACHINECLUSTERINSTANCETYPE",
     "VIRTUALMACHINECLUSTERPREFERENCE",
+    "VIRTUALMACHINEEXPORT",
     "VIRTUALMACHINEINSTANCE",
     "VIRTUALMACHINEINSTANCEMIGRATION",
     "VIRTUALMACHINEINSTANCEPRESET",

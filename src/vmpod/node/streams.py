@@ -67,19 +67,30 @@ class ClaimStreams(Protocol):
     async def open_upload(self, key: tuple[str, str], size: int) -> Duplex: ...
 
 
+class ExportStreams(Protocol):
+    """Who sends the disks on claims out."""
+
+    async def open(self, key: tuple[str, str], params: Mapping[str, Any]) -> Duplex: ...
+
+    async def size_bytes(self, key: tuple[str, str]) -> int: ...
+
+
 class NodeStreams:
     """`served_port` is where the engine itself listens: forwarded ports of pods that stand for it lead there."""
 
-    def __init__(self, agent: Agent, machines: MachineStreams, claims: ClaimStreams, paths: Paths, *,
-                 served_port: int = 0) -> None:  # fmt: skip
+    def __init__(self, agent: Agent, machines: MachineStreams, claims: ClaimStreams,
+                 exports: ExportStreams, paths: Paths, *, served_port: int = 0) -> None:  # fmt: skip
         self._agent = agent
         self._machines = machines
         self._claims = claims
+        self._exports = exports
         self._paths = paths
         self._served_port = served_port
 
     async def open(self, ref: Ref, verb: str, params: Mapping[str, Any]) -> Duplex:
         """Raises ApiError before the first byte."""
+        if ref.resource == "persistentvolumeclaims" and verb == "export":
+            return await self._exports.open((ref.namespace, ref.name), params)
         if ref.resource == "persistentvolumeclaims":
             return await self._claims.open_upload((ref.namespace, ref.name), int(params.get("size") or 0))
         if ref.resource != "pods":
@@ -87,7 +98,7 @@ class NodeStreams:
         pod = self._agent.cache.get(POD, ref.namespace, ref.name)
         if pod is None:
             raise not_found("pods", ref.name)
-        if SERVED_BY in meta.annotations(pod):
+        if SERVED_BY in meta.annotations(pod) and (verb != "portforward" or uses_host_network(pod)):
             return await self._open_served(pod, verb, params)
         try:
             return await self._open(pod, verb, params)
@@ -97,13 +108,16 @@ class NodeStreams:
             raise internal(str(problem)) from None
 
     async def ask(self, ref: Ref, verb: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Questions to machines; of pods only `check`: whether `params["verb"]` would be let in. Raises ApiError."""
+        """Questions to machines; of pods only `check`: whether `params["verb"]` would be let in; of claims only `size`:
+        that of the disk on it. Raises ApiError."""
+        if ref.resource == "persistentvolumeclaims":
+            return {"bytes": await self._exports.size_bytes((ref.namespace, ref.name))}
         if ref.resource != "pods":
             return await self._machines.ask(ref, verb, params)
         pod = self._agent.cache.get(POD, ref.namespace, ref.name)
         if pod is None:
             raise not_found("pods", ref.name)
-        if SERVED_BY in meta.annotations(pod):
+        if SERVED_BY in meta.annotations(pod) and (params["verb"] != "portforward" or uses_host_network(pod)):
             await (await self._open_served(pod, str(params["verb"]), params)).close()
         elif params["verb"] in ("exec", "attach"):
             self._running(pod, self._choose(pod, params))

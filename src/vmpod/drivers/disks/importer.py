@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -29,10 +28,10 @@ from vmpod.base.errors import Problem
 from vmpod.drivers.disks import archives, fetch, formats, split, trees
 from vmpod.drivers.disks.download import Access, download
 from vmpod.drivers.disks.inspect import check, inspect
+from vmpod.drivers.disks.lifeline import end_with
 from vmpod.drivers.images import layout
 
 _CHUNK = 1 << 20
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True)
@@ -228,25 +227,6 @@ def say(line: dict[str, Any]) -> None:
     """One line to whoever reads our progress."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
-
-
-def end_with(parent: int, staging: Path) -> None:
-    """See to it that this process ends when its parent does, however that comes about, and leaves nothing in `staging`.
-
-    An exception raised by the signal could be lost on its way; so the end is here, for our own programs too.
-    """
-
-    def leave(*_: object) -> None:
-        for left in staging.glob("*"):
-            shutil.rmtree(left, ignore_errors=True)
-        if os.getpgid(0) == os.getpid():
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    signal.signal(signal.SIGTERM, leave)
-    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before we could ask
-        leave()
 
 
 def main() -> None:
