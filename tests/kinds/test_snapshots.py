@@ -36,7 +36,9 @@ def test_snapshots(spec: object, refused: list[str]) -> None:
     ({"volumeRestorePolicy": "InPlace"}, ["spec.volumeRestorePolicy"]),
     ({"volumeRestorePolicy": "Other"}, ["spec.volumeRestorePolicy"]),
     ({"volumeOwnershipPolicy": "Pod"}, ["spec.volumeOwnershipPolicy"]),
-    ({"patches": ["{}"], "volumeRestoreOverrides": [{}]}, ["spec.patches", "spec.volumeRestoreOverrides"]),
+    ({"volumeRestorePolicy": "PrefixTargetName", "patches": ['{"op": "remove", "path": "/a"}']}, []),
+    ({"patches": ["{}", "{", '{"op": "remove", "path": "/a"}'], "volumeRestoreOverrides": [{}]},
+     ["spec.volumeRestoreOverrides", "spec.patches[0]", "spec.patches[1]"]),
     ({"target": {**VM, "kind": "Pod"}}, ["spec.target.kind"]),
 ])  # fmt: skip
 def test_restores(more: dict[str, Any], refused: list[str]) -> None:

@@ -33,6 +33,8 @@ _VERBS = {
     "addvolume": "plug a disk into a running virtual machine",
     "removevolume": "unplug a disk from a running virtual machine",
     "snapshot": "keep a virtual machine as it is, and go back to it",
+    "clone": "make another virtual machine like one",
+    "export": "a disk of a virtual machine as a file",
     "guest": "what the agent in a guest tells",
     "create": "print the manifest of a virtual machine",
     "engine": "the engine behind all this: start, stop, status, logs",

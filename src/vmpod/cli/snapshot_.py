@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import secrets
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from vmpod.base.errors import Problem
-from vmpod.cli import machine
+from vmpod.cli import machine, making
 
 if TYPE_CHECKING:
-    from vmpod.client.simple import SimpleClient
-    from vmpod.kinds.kind import Kind
     from vmpod.model.meta import Object
-
-_LOOK_EVERY_S = 0.25
 
 
 @click.group("snapshot", short_help="keep a virtual machine as it is, and go back to it")
@@ -40,7 +35,7 @@ def save(vm: str, name: str | None, space: str, memory: bool, timeout: float) ->
     name = name or f"{vm}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     marks = {snapshot_memory.WANTED: "true"} if memory else {}
     what = f"take a snapshot of {vm}"
-    _make(VIRTUALMACHINESNAPSHOT, name, space, {"source": _reference(vm)}, what, timeout, marks)
+    making.make(VIRTUALMACHINESNAPSHOT, name, space, {"source": _reference(vm)}, what, timeout, marks)
     click.echo(name)
 
 
@@ -59,7 +54,7 @@ def restore(vm: str, name: str, space: str, stop: bool, start: bool, timeout: fl
     policy = "StopTarget" if stop else "FailImmediate"
     spec = {"target": _reference(vm), "virtualMachineSnapshotName": name, "targetReadinessPolicy": policy}
     called = f"{vm}-{secrets.token_hex(4)}"
-    _make(VIRTUALMACHINERESTORE, called, space, spec, f"restore {vm}", timeout)
+    making.make(VIRTUALMACHINERESTORE, called, space, spec, f"restore {vm}", timeout)
     if not start:
         click.echo(f"{vm}: is as in {name}; vmpod start {vm}")
         return
@@ -107,44 +102,3 @@ def delete(name: str, space: str) -> None:
 
 def _reference(vm: str) -> Object:
     return {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": vm}
-
-
-def _make(kind: Kind, name: str, space: str, spec: Object, what: str, timeout_s: float,
-          marks: dict[str, str] | None = None) -> None:  # fmt: skip
-    """Create an object and wait until it is Ready. Raises Problem: refused, failed, or not done in time."""
-    from vmpod.cli import session
-    from vmpod.model.status import ApiError
-
-    client = session.connect()
-    meta: Object = {"name": name, "namespace": space} | ({"annotations": marks} if marks else {})
-    try:
-        client.create(kind, {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta, "spec": spec})
-    except ApiError as error:
-        raise Problem(what, error.message, "vmpod status", error.reason) from None
-    _wait(client, kind, name, space, what, timeout_s)
-
-
-def _wait(client: SimpleClient, kind: Kind, name: str, space: str, what: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        done, why = standing(client.get(kind, space, name))
-        if done:
-            return
-        if done is False or time.monotonic() > deadline:
-            fix = f"kubectl describe {kind.singular_name} {name} -n {space}"
-            raise Problem(what, why or f"not done after {timeout_s:g} s", fix, "Timeout" if done is None else "Failed")
-        time.sleep(_LOOK_EVERY_S)
-
-
-def standing(obj: Object) -> tuple[bool | None, str]:
-    """Whether a snapshot or restore is done (None: not yet, False: it has failed), and what its conditions say."""
-    from vmpod.model import conditions
-    from vmpod.model.meta import get
-
-    held = get(obj, "status", "conditions", default=[])
-    told = [one for kind in ("Failure", "Progressing", "Ready") if (one := conditions.find(held, kind))]
-    why = str(told[0].get("message") or told[0].get("reason") or "") if told else ""
-    if conditions.is_true(held, "Ready"):
-        return True, ""
-    failed = get(obj, "status", "phase") == "Failed" or conditions.is_true(held, "Failure")
-    return (False if failed else None), why

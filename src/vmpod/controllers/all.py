@@ -28,6 +28,7 @@ from vmpod.controllers import (
     service,
     storageprofile,
     virtualmachine,
+    virtualmachineclone,
     virtualmachineexport,
     virtualmachineinstance,
     virtualmachineinstancemigration,
@@ -43,7 +44,7 @@ from vmpod.reconcile.loop import Loop
 CONTROLLERS: tuple[ModuleType, ...] = (
     dataimportcron, datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, evacuation,
     events, garbage, namespace, replicaset, scheduler, served, service, storageprofile, virtualmachine,
-    virtualmachineexport, virtualmachineinstance, virtualmachineinstancemigration,
+    virtualmachineclone, virtualmachineexport, virtualmachineinstance, virtualmachineinstancemigration,
     virtualmachineinstancereplicaset, virtualmachinepool,
     virtualmachinerestore, virtualmachinesnapshot,
 )
@@ -56,7 +57,7 @@ _COMPONENTS = {
     datavolume: "datavolume-import-controller", scheduler: "default-scheduler", service: "service-controller",
     virtualmachine: "virtualmachine-controller", virtualmachineinstance: "virtualmachine-controller",
     virtualmachineinstancemigration: "virtualmachine-controller", evacuation: "disruptionbudget-controller",
-    virtualmachineexport: "export-controller",
+    virtualmachineclone: "clone-controller", virtualmachineexport: "export-controller",
     virtualmachinerestore: "restore-controller", virtualmachinesnapshot: "snapshot-controller",
 }
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 
 from vmpod.controllers.datavolumeclaim import OWNED_BY
+from vmpod.kinds import VIRTUALMACHINE
 from vmpod.kinds.parts.snapshot_memory import RESTORED_BY, given
 from vmpod.model.meta import Object, get, labels, name, namespace, owner_reference, uid
 from vmpod.model.meta import annotations as annotations_of
+from vmpod.model.patch import json_patch
+from vmpod.model.status import ApiError
 
 _RESTORE = "restore.kubevirt.io/"
 LAST, RESTORE_NAME = RESTORED_BY, f"{_RESTORE}name"
@@ -18,6 +22,9 @@ _NOT_KEPT = ("pv.kubernetes.io", "volume.beta.kubernetes.io", "cdi.kubevirt.io",
 
 
 def claim_name(restore: Object, volume: str) -> str:
+    """The claim that a volume becomes: a name that nothing else has, unless it is to be told from the machine's."""
+    if get(restore, "spec", "volumeRestorePolicy") == "PrefixTargetName":
+        return f"{get(restore, 'spec', 'target', 'name')}-{volume}"
     return f"restore-{uid(restore)}-{volume}"
 
 
@@ -81,6 +88,32 @@ def restored_spec(machine: Object, claims: Mapping[str, str]) -> Object:
             volume.pop("dataVolume", None)
             volume["persistentVolumeClaim"] = {**volume.get("persistentVolumeClaim", {}), "claimName": claim}
     return spec
+
+
+def stopped_spec(machine: Object, claims: Mapping[str, str]) -> Object:
+    """The restored spec without what says whether it runs: that is not restored."""
+    spec = restored_spec(machine, claims)
+    return {key: value for key, value in spec.items() if key not in ("running", "runStrategy")}
+
+
+def restored_machine(restore: Object, content: Object | None, claims: Mapping[str, str]) -> tuple[Object, str]:
+    """The machine to be made, patched as the restore says, and why that cannot be (empty when it can).
+
+    One that is patched begins anew: memory that was kept knows the machine as it was.
+    """
+    machine = get(content, "spec", "source", "virtualMachine")
+    meta: Object = {"labels": dict(labels(machine)), "annotations": dict(annotations_of(machine))}
+    made: Object = {"apiVersion": VIRTUALMACHINE.api_version, "kind": VIRTUALMACHINE.kind, "metadata": meta,
+                    "spec": {**stopped_spec(machine, claims), "runStrategy": "Halted"}}  # fmt: skip
+    try:
+        made = json_patch(made, [json.loads(one) for one in get(restore, "spec", "patches", default=())])
+    except ApiError as error:
+        return {}, error.message
+    meta = made.setdefault("metadata", {})
+    meta |= {"name": get(restore, "spec", "target", "name"), "namespace": namespace(restore)}
+    notes = {LAST: mark(restore)} if get(restore, "spec", "patches") else told(restore, content)
+    meta["annotations"] = {**(meta.get("annotations") or {}), **{key: text for key, text in notes.items() if text}}
+    return made, ""
 
 
 def restores(restore: Object, content: Object | None) -> list[Object]:

@@ -6,19 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from vmpod.base.clock import parse, rfc3339
+from vmpod.base.clock import rfc3339
 from vmpod.client.cache import Cache
-from vmpod.controllers.children import finalizers, with_finalizer, without_finalizers
+from vmpod.controllers import restored, restoretarget
+from vmpod.controllers.children import finalizers, metadata_patch, with_finalizer, without_finalizers
+from vmpod.controllers.datavolumeclaim import OWNED_BY
 from vmpod.controllers.restored import (
     LAST,
     RESTORE_NAME,
     claim_name,
     mark,
     restored_claim,
-    restored_spec,
+    restored_machine,
     restores,
-    told,
+    stopped_spec,
 )
+from vmpod.controllers.restoretarget import told
 from vmpod.controllers.volumesready import is_being_filled
 from vmpod.kinds import (
     DATAVOLUME,
@@ -30,13 +33,21 @@ from vmpod.kinds import (
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
 from vmpod.model import conditions
-from vmpod.model.meta import Object, get, is_deleting, labels, name, namespace, uid
+from vmpod.model.meta import (
+    Object,
+    get,
+    is_deleting,
+    name,
+    namespace,
+    owner_reference,
+    owner_references,
+    uid,
+)
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.reconcile.actions import Action, Create, Delete, Note, Patch, Plan
 from vmpod.reconcile.loop import Key, Watch, key_of, own
 
 FINALIZER = "snapshot.kubevirt.io/vmrestore-protection"
-_GRACE_S = 300.0
 
 
 def _of_machine(vm: Object, cache: Cache) -> Iterable[Key]:
@@ -94,6 +105,10 @@ def _is_restored(seen: Seen) -> bool:
     return seen.vm is not None and annotations_of(seen.vm).get(LAST) == mark(seen.restore)
 
 
+def _is_of(seen: Seen, claim: Object) -> bool:
+    return annotations_of(claim).get(LAST) == mark(seen.restore)
+
+
 def _is_over(seen: Seen) -> bool:
     known = get(seen.restore, "status", "conditions")
     return bool(get(seen.restore, "status", "complete")) or conditions.is_true(known, "Failure")
@@ -110,6 +125,10 @@ def _trouble(seen: Seen) -> str:
         return f"VMSnapshot {wanted} not ready"
     if seen.vm is not None and not _is_restored(seen) and get(seen.snapshot, "status", "sourceUID") != uid(seen.vm):
         return "restore source and restore target are different but restore target already exists"
+    if taken := next((one for one in seen.claims.values() if one is not None and not _is_of(seen, one)), None):
+        return f"PVC {namespace(taken)}/{name(taken)} already exists"
+    if seen.vm is None and (why := restored_machine(seen.restore, seen.content, _names(seen))[1]):
+        return f"unable to patch the target: {why}"
     other = get(seen.vm, "status", "restoreInProgress")
     return f"vm restore {other} in progress" if other and other != name(seen.restore) else ""
 
@@ -123,7 +142,7 @@ def plan(seen: Seen) -> Plan:
     if FINALIZER not in finalizers(seen.restore):
         return Plan((with_finalizer(KIND, seen.restore, FINALIZER),))
     if seen.vmi is not None and not _is_restored(seen):
-        return _wait_for_target(seen)
+        return restoretarget.plan(seen.restore, seen.vm, seen.vmi, seen.now)
     if why := _trouble(seen):
         known = conditions.find(get(seen.restore, "status", "conditions"), "Ready") or {}
         text = f"VirtualMachineRestore encountered error {why}"
@@ -132,22 +151,6 @@ def plan(seen: Seen) -> Plan:
     if seen.vm is not None and not _is_restored(seen) and not get(seen.vm, "status", "restoreInProgress"):
         return Plan((_lock(seen.vm, name(seen.restore)),), 1.0)
     return _plan_volumes(seen)
-
-
-def _wait_for_target(seen: Seen) -> Plan:
-    note = Note("Normal", "RestoreTargetNotReady", "Restore target VMI still exists", seen.restore)
-    policy = get(seen.restore, "spec", "targetReadinessPolicy") or "WaitGracePeriodAndFail"
-    if policy == "StopTarget" and seen.vm is not None and not is_deleting(seen.vmi or {}):
-        spec = {"running": False} if get(seen.vm, "spec", "running") is not None else {"runStrategy": "Halted"}
-        return Plan((Patch(VIRTUALMACHINE, namespace(seen.vm), name(seen.vm), {"spec": spec}),), 5.0, (note,))
-    first = conditions.find(get(seen.restore, "status", "conditions"), "Ready") or {}
-    events = () if first.get("reason") == "Waiting for target to be ready" else (note,)
-    return Plan((), max(_left_s(seen), 0.1), events)
-
-
-def _left_s(seen: Seen) -> float:
-    created = parse(str(get(seen.restore, "metadata", "creationTimestamp")))
-    return _GRACE_S - (seen.now - created).total_seconds()
 
 
 def _plan_volumes(seen: Seen) -> Plan:
@@ -160,8 +163,19 @@ def _plan_volumes(seen: Seen) -> Plan:
         return Plan(again_in=5.0)
     if not _is_restored(seen):
         return Plan((_restored(seen),), 1.0)
+    if owned := tuple(_owned(seen)):
+        return Plan(owned, 1.0)
     text = f"Successfully completed VirtualMachineRestore {name(seen.restore)}"
     return Plan(_unlock(seen), None, (Note("Normal", "VirtualMachineRestoreComplete", text, seen.restore),))
+
+
+def _owned(seen: Seen) -> Iterable[Action]:
+    """The claims of a machine that has just been made become its own."""
+    if seen.vm is None or get(seen.restore, "spec", "volumeOwnershipPolicy") == "None":
+        return
+    for claim in seen.claims.values():
+        if claim is not None and not owner_references(claim) and OWNED_BY not in annotations_of(claim):
+            yield metadata_patch(PERSISTENTVOLUMECLAIM, claim, ownerReferences=[owner_reference(seen.vm)])
 
 
 def _is_filled(claim: Object | None) -> bool:
@@ -182,22 +196,19 @@ def _remove_obsolete(seen: Seen) -> tuple[Action, ...]:
                  if not is_deleting(one) and get(seen.restore, "status", "complete"))  # fmt: skip
 
 
+def _names(seen: Seen) -> dict[str, str]:
+    return {volume: name(claim) for volume, claim in seen.claims.items() if claim is not None}
+
+
 def _restored(seen: Seen) -> Action:
-    machine = get(seen.content, "spec", "source", "virtualMachine")
-    spec = restored_spec(machine, {volume: name(claim) for volume, claim in seen.claims.items() if claim is not None})
-    for key in ("running", "runStrategy"):
-        spec.pop(key, None)
     if seen.vm is None:
-        marks = {**annotations_of(machine), **told(seen.restore, seen.content)}.items()
-        meta = {"name": get(seen.restore, "spec", "target", "name"), "namespace": namespace(seen.restore),
-                "labels": dict(labels(machine)), "annotations": {k: v for k, v in marks if v is not None}}  # fmt: skip
-        return Create(VIRTUALMACHINE, {"apiVersion": VIRTUALMACHINE.api_version, "kind": "VirtualMachine",
-                                       "metadata": meta, "spec": {**spec, "runStrategy": "Halted"}})  # fmt: skip
+        return Create(VIRTUALMACHINE, restored_machine(seen.restore, seen.content, _names(seen))[0])
+    spec = stopped_spec(get(seen.content, "spec", "source", "virtualMachine"), _names(seen))
     held = seen.vm["spec"]
     spec |= {"running": False} if held.get("running") is not None else {"runStrategy": held.get("runStrategy")}
     gone = {key: None for key in held if key not in spec}
     revision = seen.vm["metadata"]["resourceVersion"]
-    meta = {"annotations": told(seen.restore, seen.content), "resourceVersion": revision}
+    meta = {"annotations": restored.told(seen.restore, seen.content), "resourceVersion": revision}
     gone_parts = {key: None for key in get(held, "template", "spec", default={}) if key not in spec["template"]["spec"]}
     spec["template"] = {**spec["template"], "spec": {**gone_parts, **spec["template"]["spec"]}}
     return Patch(VIRTUALMACHINE, namespace(seen.vm), name(seen.vm), {"metadata": meta, "spec": {**gone, **spec}})
@@ -208,15 +219,15 @@ def status(seen: Seen, plan: Plan) -> Object | None:
     if is_deleting(seen.restore) or _is_over(seen):
         return None
     if seen.vmi is not None and not _is_restored(seen):
-        return _not_ready(seen, fresh)
+        return restoretarget.not_ready(seen.restore, fresh, seen.now)
     if why := _trouble(seen):
-        return _told(fresh, False, why, why, seen.now)
+        return told(fresh, False, why, why, seen.now)
     fresh["restores"] = restores(seen.restore, seen.content)
     if not _is_restored(seen):
         fresh["deletedDataVolumes"] = _replaced(seen)
         what = "Updating target spec" if all(map(_is_filled, seen.claims.values())) else "Creating new PVCs"
         wait = "Waiting for target update" if what.startswith("Updating") else "Waiting for new PVCs"
-        return _told(fresh, True, what, wait, seen.now)
+        return told(fresh, True, what, wait, seen.now)
     fresh |= {"complete": True, "restoreTime": rfc3339(seen.now)}
     for type, is_true in (("Ready", True), ("Progressing", False)):
         known = fresh.get("conditions")
@@ -227,24 +238,3 @@ def status(seen: Seen, plan: Plan) -> Object | None:
 def _replaced(seen: Seen) -> list[str]:
     """The DataVolumes of the target that the restored ones replace."""
     return [name(one) for one in get(seen.vm, "spec", "dataVolumeTemplates", default=())]
-
-
-def _told(fresh: Object, progressing: bool, what: str, ready: str, now: datetime) -> Object:
-    found = conditions.set_condition(fresh.get("conditions"), "Progressing", progressing, what, "", now)
-    fresh["conditions"] = conditions.set_condition(found, "Ready", False, ready, "", now)
-    return fresh
-
-
-def _not_ready(seen: Seen, fresh: Object) -> Object:
-    policy = get(seen.restore, "spec", "targetReadinessPolicy") or "WaitGracePeriodAndFail"
-    why = ""
-    if policy == "FailImmediate":
-        why = "Restore target not ready"
-    elif policy == "WaitGracePeriodAndFail" and _left_s(seen) <= 0:
-        why = "Restore target failed to be ready within 5m0s"
-    if not why:
-        waiting = "Waiting for target to be ready"
-        return _told(fresh, False, waiting, waiting, seen.now)
-    fresh = _told(fresh, False, "Operation failed", "Operation failed", seen.now)
-    fresh["conditions"] = conditions.set_condition(fresh["conditions"], "Failure", True, why, "", seen.now)
-    return fresh

@@ -30,6 +30,7 @@ from vmpod.kinds.serviceaccount import SERVICEACCOUNT
 from vmpod.kinds.storageclass import STORAGECLASS
 from vmpod.kinds.storageprofile import STORAGEPROFILE
 from vmpod.kinds.virtualmachine import VIRTUALMACHINE
+from vmpod.kinds.virtualmachineclone import VIRTUALMACHINECLONE
 from vmpod.kinds.virtualmachineclusterinstancetype import VIRTUALMACHINECLUSTERINSTANCETYPE
 from vmpod.kinds.virtualmachineclusterpreference import VIRTUALMACHINECLUSTERPREFERENCE
 from vmpod.kinds.virtualmachineexport import VIRTUALMACHINEEXPORT
@@ -80,6 +81,7 @@ KINDS: tuple[Kind, ...] = (
     VIRTUALMACHINESNAPSHOT,
     VIRTUALMACHINESNAPSHOTCONTENT,
     VIRTUALMACHINERESTORE,
+    VIRTUALMACHINECLONE,
     VIRTUALMACHINEEXPORT,
     DATAVOLUME,
     DATASOURCE,
@@ -143,6 +145,7 @@ __all__ = [
     "STORAGECLASS",
     "STORAGEPROFILE",
     "VIRTUALMACHINE",
+    "VIRTUALMACHINECLONE",
     "VIRTUALMACHINECLUSTERINSTANCETYPE",
     "VIRTUALMACHINECLUSTERPREFERENCE",
     "VIRTUALMACHINEEXPORT",

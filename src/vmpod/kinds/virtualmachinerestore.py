@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmpod.kinds.kind import Kind, all_of
 from vmpod.kinds.parts.cells import cell
 from vmpod.kinds.parts.metadata import metadata_rules
+from vmpod.kinds.parts.patches import patch_errors
 from vmpod.kinds.parts.reading import dig, mapping, text
 from vmpod.model.meta import Object
 from vmpod.model.status import FieldError, not_supported, refused, wrong
@@ -12,6 +13,7 @@ from vmpod.model.table import NAME
 
 READINESS = ("StopTarget", "WaitGracePeriodAndFail", "FailImmediate", "WaitEventually")
 OWNERSHIP = ("Vm", "None")
+POLICIES = ("RandomizeNames", "PrefixTargetName")
 
 
 def _rules(new: Object, old: Object | None) -> list[FieldError]:
@@ -27,15 +29,16 @@ def _rules(new: Object, old: Object | None) -> list[FieldError]:
     if text(spec, "targetReadinessPolicy") not in ("", *READINESS):
         errors.append(not_supported("spec.targetReadinessPolicy", text(spec, "targetReadinessPolicy"), READINESS))
     policy, ownership = text(spec, "volumeRestorePolicy"), text(spec, "volumeOwnershipPolicy")
-    if policy in ("InPlace", "PrefixTargetName"):
-        errors.append(refused("spec.volumeRestorePolicy", f"{policy} is not supported yet: use RandomizeNames"))
-    elif policy not in ("", "RandomizeNames"):
-        errors.append(not_supported("spec.volumeRestorePolicy", policy, ("RandomizeNames",)))
+    if policy == "InPlace":
+        told = "InPlace is not supported yet: use RandomizeNames or PrefixTargetName"
+        errors.append(refused("spec.volumeRestorePolicy", told))
+    elif policy not in ("", *POLICIES):
+        errors.append(not_supported("spec.volumeRestorePolicy", policy, POLICIES))
     if ownership not in ("", *OWNERSHIP):
         errors.append(not_supported("spec.volumeOwnershipPolicy", ownership, OWNERSHIP))
-    errors += [refused(f"spec.{key}", "not supported yet") for key in ("patches", "volumeRestoreOverrides")
-               if spec.get(key)]  # fmt: skip
-    return errors
+    if spec.get("volumeRestoreOverrides"):
+        errors.append(refused("spec.volumeRestoreOverrides", "not supported yet"))
+    return [*errors, *patch_errors(spec)]
 
 
 VIRTUALMACHINERESTORE = Kind(

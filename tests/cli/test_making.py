@@ -1,4 +1,4 @@
-"""When `vmpod snapshot` is done, and what it says when it cannot be."""
+"""When what a verb makes is done, and what it says when it cannot be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vmpod.cli.snapshot_ import standing
+from vmpod.cli.making import standing
 
 
 def condition(type: str, status: str, **more: str) -> dict[str, str]:
@@ -20,6 +20,8 @@ def condition(type: str, status: str, **more: str) -> dict[str, str]:
         ({"conditions": [condition("Ready", "True")]}, (True, "")),
         ({"conditions": [condition("Ready", "False"), condition("Progressing", "True", message="waits")]}, (None, "waits")),
         ({"conditions": [condition("Ready", "False", reason="not yet")]}, (None, "not yet")),
+        ({"conditions": [condition("Ready", "False", reason="InUse", message="it runs")]}, (False, "it runs")),
+        ({"phase": "Skipped", "conditions": [condition("Ready", "False", reason="no disks")]}, (False, "no disks")),
         ({"phase": "Failed", "conditions": [condition("Failure", "True", reason="too late")]}, (False, "too late")),
     ],
 )
