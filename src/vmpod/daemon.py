@@ -262,6 +262,7 @@ def _import_the_rest() -> None:
     import vmpod.controllers.all
     import vmpod.node.claims
     import vmpod.node.exports
+    import vmpod.node.memorydumps
     import vmpod.node.migrations
     import vmpod.node.snapshots
     import vmpod.node.streams
@@ -296,6 +297,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     from vmpod.node.exports import Exports
     from vmpod.node.importcrons import ImportCrons
     from vmpod.node.machines import Machines
+    from vmpod.node.memorydumps import MemoryDumps
     from vmpod.node.migrations import Migrations
     from vmpod.node.network import ServiceMap
     from vmpod.node.snapshots import Snapshots
@@ -336,6 +338,20 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     parts.push_async_callback(machines.stop)
     recorder = Recorder(client, "snapshot-controller", home.node)
     snapshots = Snapshots(client, cache, paths, volumes, machines, disks.bases, recorder)
+    snapshots = Snapshots(client, cache, paths, volumes, machines, disks.bases,
+                          Recorder(client, "snapshot-controller", home.node))  # fmt: skip
+    await snapshots.start()
+    parts.push_async_callback(snapshots.stop)
+    migrations = Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node))
+    await migrations.start()
+    parts.push_async_callback(migrations.stop)
+    volume_snapshots = VolumeSnapshots(client, cache, paths, snapshots, disks.bases,
+                                       Recorder(client, "snapshot-controller", home.node))  # fmt: skip
+    await volume_snapshots.start()
+    parts.push_async_callback(volume_snapshots.stop)
+    dumps = MemoryDumps(client, cache, paths, machines, Recorder(client, "virt-handler", home.node))
+    await dumps.start()
+    parts.push_async_callback(dumps.stop)
     exports = Exports(client, cache, paths, network, Recorder(client, "export-controller", home.node), serve,
                       network.config.gateway)  # fmt: skip
     for loop in (

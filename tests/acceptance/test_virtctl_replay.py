@@ -96,6 +96,8 @@ RUNNING = (
     Sent("addvolume", "GET", f"/apis/cdi.kubevirt.io/v1beta1{NS}/datavolumes/disk1"),
     Sent("addvolume", "PUT", f"{VM}/addvolume", _hotplug(), 202),
     Sent("removevolume", "PUT", f"{VM}/removevolume", '{"name":"disk1"}', 202),
+    Sent("memory-dump get", "PUT", f"{VM}/memorydump", '{"claimName":"pvc9","phase":""}', 404, '"pvc9" not found'),
+    Sent("memory-dump remove", "PUT", f"{VM}/removememorydump", "", 409, "no association found"),
     Sent("expose", "POST", f"/api/v1{NS}/services", _service(), 201, '"nodePort"', JSON),
     Sent("permitted-devices", "GET", f"/apis/kubevirt.io/v1{NS}/kubevirts", words='"items"'),
     Sent("credentials set-password", "GET", f"{SECRETS}/pw"),

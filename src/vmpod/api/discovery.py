@@ -64,8 +64,8 @@ UPLOADS: Final = "upload.cdi.kubevirt.io"
 UPLOADS_VERSION: Final = "v1beta1"
 _TOKENS: Final = ("uploadtokenrequests", "uploadtokenrequest", "UploadTokenRequest")
 MACHINE_VERBS: Final = {
-    "virtualmachines": ("addvolume", "evacuate/cancel", "expand-spec", "migrate", "objectgraph", "portforward",
-                        "removevolume", "restart", "start", "stop"),
+    "virtualmachines": ("addvolume", "evacuate/cancel", "expand-spec", "memorydump", "migrate", "objectgraph",
+                        "portforward", "removememorydump", "removevolume", "restart", "start", "stop"),
     "virtualmachineinstances": (
         "addvolume", "backup", "console", "evacuate/cancel", "filesystemlist", "freeze", "guestosinfo", "objectgraph",
         "pause", "portforward", "redefine-checkpoint", "removevolume", "reset", "sev/fetchcertchain",

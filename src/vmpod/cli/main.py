@@ -35,6 +35,7 @@ _VERBS = {
     "snapshot": "keep a virtual machine as it is, and go back to it",
     "clone": "make another virtual machine like one",
     "export": "a disk of a virtual machine as a file",
+    "memory-dump": "the memory of a running virtual machine, in a claim",
     "guest": "what the agent in a guest tells",
     "create": "print the manifest of a virtual machine",
     "engine": "the engine behind all this: start, stop, status, logs",

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 from vmpod.base import clock as clocks
@@ -30,13 +29,14 @@ from vmpod.client.client import Client
 from vmpod.drivers.disks import formats, overlay
 from vmpod.drivers.disks.stream import Job
 from vmpod.drivers.net.attachments import Attachment
-from vmpod.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, POD
+from vmpod.kinds import PERSISTENTVOLUMECLAIM, POD
 from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.status import internal, unavailable
 from vmpod.node import claimdisk, netns
 from vmpod.node.agent import SERVED_BY
 from vmpod.node.claimdisk import ClaimDisk
+from vmpod.node.claimfolder import folder_of
 from vmpod.node.translate import claim as claims
 from vmpod.reconcile import apply as shell
 from vmpod.reconcile.actions import Delete, Note, Patch
@@ -217,12 +217,13 @@ class Exports:
 
     async def _read(self, key: Key, packing: str, start: int, end: int) -> tuple[list[str], int]:
         """The command that sends it, and the size of the disk in bytes."""
-        folder, claim = self._folder(key)
+        folder = folder_of(self._cache, self._paths, key, f"export the claim {key[1]}")
         if packing == "tar":
             return ["tar", "--create", "--gzip", "--sparse", "--one-file-system", "--exclude=./lost+found",
                     f"--directory={folder}", "."], 0  # fmt: skip
         disk = await asyncio.to_thread(claimdisk.find, self._paths, folder)
         if disk is None:
+            claim = self._cache.get(PERSISTENTVOLUMECLAIM, *key) or {}
             disk = await claimdisk.make(self._paths, folder, claims.size_bytes(claim))
         images = ((str(disk.path), disk.format), *((str(one.path), one.format) for one in disk.beneath))
         job = json.dumps(asdict(Job(images, packing, start, end)))
@@ -234,18 +235,6 @@ class Exports:
             return (await self._read(key, "", 0, -1))[1]
         except Problem as problem:
             raise internal(str(problem)) from None
-
-    def _folder(self, key: Key) -> tuple[Path, Object]:
-        claim = self._cache.get(PERSISTENTVOLUMECLAIM, *key) or {}
-        volume = self._cache.get(PERSISTENTVOLUME, "", str(get(claim, "spec", "volumeName") or "")) or {}
-        if not claims.is_bound_to(volume, claim):
-            raise Problem(f"export the claim {key[1]}", "it is gone or not bound", "kubectl get pvc", "NotFound")
-        if claims.is_ours(volume):
-            return self._paths.volume(name(volume)), claim
-        path = get(volume, "spec", "hostPath", "path") or get(volume, "spec", "local", "path")
-        if not path:
-            raise Problem(f"export the claim {key[1]}", f"its volume {name(volume)} is of a kind not known here")
-        return Path(path), claim
 
 
 async def _size(disk: ClaimDisk) -> int:

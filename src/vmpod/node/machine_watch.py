@@ -190,6 +190,11 @@ class Watch:
     # monitor ---------------------------------------------------------------------------------------------
 
     @property
+    def is_reached(self) -> bool:
+        """Whether there is a connection to its monitor."""
+        return self._qmp is not None
+
+    @property
     def qmp(self) -> Monitor:
         """The connection. Raises Gone while there is none."""
         if self._qmp is None:
