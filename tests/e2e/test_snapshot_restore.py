@@ -11,7 +11,7 @@ import pytest
 from vmpod.cli.bridge import Stream
 from vmpod.model.status import ApiError
 
-from ..acceptance.machines import gone, heard, stream
+from ..acceptance.machines import ask, gone, heard, stream
 from .product import ROOT, Product, wait
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
@@ -49,6 +49,22 @@ def note(home: Product, vm: str) -> str:
     return said.rpartition(b"\nnote=")[2].partition(b"=")[0].decode()
 
 
+def held(home: Product) -> str:
+    return home.value(".status.fsFreezeStatus", "vmi", "notes")
+
+
+def stays_as_a_person_left_it(home: Product) -> None:
+    """A guest that was frozen before its snapshot is so afterwards, and thaws in its time whatever becomes of the engine."""
+    assert ask(home, "virtualmachineinstances", "notes", "freeze", {"unfreezeTimeout": "8s"})[0] == 200
+    home.vmpod("snapshot", "save", "notes", "frozen")
+    assert held(home) == "frozen"
+    home.kill_engine()
+    home.vmpod("engine", "start")
+    wait(lambda: held(home) == "", "it is thawed", 60)
+    with stream(home, "notes", "console") as console:
+        typed(console, "touch /root/x; sync; echo wri''tten", "written")
+
+
 def test_the_example(home: Product, tmp_path: Path) -> None:
     apply(home, "vm")
     has_booted(home, "notes")
@@ -60,6 +76,7 @@ def test_the_example(home: Product, tmp_path: Path) -> None:
     assert home.read("vmsnapshot", "before")["status"]["indications"] == ["GuestAgent", "Online"]
     with stream(home, "notes", "console") as console:
         typed(console, "rm /root/note; sync; echo go''ne", "gone")
+    stays_as_a_person_left_it(home)
     apply(home, "clone")
     home.kubectl("wait", "vmclone", "look-back", "--for=condition=Ready", "--timeout=60s")
     home.vmpod("start", "notes-then")

@@ -17,12 +17,12 @@ class Guest:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.told: list[bool] = []
-        self.refuses = False
+        self.refuses = ""
 
     async def ask(self, command: str, seconds: float) -> None:
         self.asked.append(command.removeprefix("guest-fsfreeze-"))
         if self.refuses:
-            raise Problem("freeze", "no")
+            raise Problem("freeze", "no", reason=self.refuses)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [
@@ -57,13 +57,37 @@ async def test_the_next_engine_thaws_what_is_overdue(tmp_path: Path) -> None:
     following.cancel()
 
 
-async def test_what_was_not_frozen_has_no_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["Refused", "NoAgent"])
+async def test_what_was_not_frozen_has_no_end(tmp_path: Path, reason: str) -> None:
     guest = Guest()
-    guest.refuses = True
+    guest.refuses = reason
     freezer = Freezer(tmp_path / "thaw-at", guest.ask, guest.told.append)
     with pytest.raises(Problem):
         await freezer.freeze(1.0)
     assert not freezer.is_held and guest.told == []
+
+
+async def test_one_that_did_not_answer_may_be_frozen_and_is_thawed(tmp_path: Path) -> None:
+    guest = Guest()
+    guest.refuses = "Timeout"
+    freezer = Freezer(tmp_path / "thaw-at", guest.ask, guest.told.append)
+    with pytest.raises(Problem):
+        await freezer.freeze(60.0)
+    guest.refuses = ""
+    following = asyncio.ensure_future(freezer.follow())
+    await until(guest, [False])
+    assert guest.asked == ["freeze", "thaw"] and not freezer.is_held
+    following.cancel()
+
+
+async def test_what_is_released_is_thawed_at_once(tmp_path: Path) -> None:
+    guest = Guest()
+    freezer = Freezer(tmp_path / "thaw-at", guest.ask, guest.told.append)
+    following = asyncio.ensure_future(freezer.follow())
+    await freezer.freeze(60.0)
+    freezer.release()
+    await until(guest, [True, False])
+    following.cancel()
 
 
 async def test_thawed_by_hand(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from vmpod.model import duration
 DEFAULT_S = 300.0
 _AGENT_S = 30.0
 _AGAIN_S = 5.0
+_DECLINED = ("Refused", "NoAgent")
 
 Ask = Callable[[str, float], Awaitable[object]]
 
@@ -43,8 +44,11 @@ class Freezer:
         self._file.write_text(str(time.time() + seconds))  # first: a guest is never frozen without an end
         try:
             await self._ask("guest-fsfreeze-freeze", _AGENT_S)
-        except Problem:
-            self._file.unlink(missing_ok=True)
+        except Problem as problem:
+            if problem.reason in _DECLINED:
+                self._file.unlink(missing_ok=True)
+            else:
+                self.release()  # it may have frozen all the same
             raise
         self._tell(True)
         self._news.set()
@@ -55,6 +59,12 @@ class Freezer:
         self._file.unlink(missing_ok=True)
         self._tell(False)
         self._news.set()
+
+    def release(self) -> None:
+        """Let them go as soon as the agent obeys; `follow` sees to it."""
+        if self.is_held:
+            self._file.write_text(str(time.time()))
+            self._news.set()
 
     async def follow(self) -> None:
         """Thaw when the time has come, again and again until the agent obeys."""

@@ -7,17 +7,14 @@ be repeated: an engine that is killed in between leaves it to the next one to go
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vmpod.base import log
 from vmpod.base.clock import SystemClock
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
-from vmpod.base.tasks import Tasks
 from vmpod.client.cache import Cache
 from vmpod.client.client import Client
 from vmpod.kinds import (
@@ -47,9 +44,7 @@ from vmpod.reconcile.events import Recorder
 from vmpod.reconcile.loop import Key, Loop, Watch, Written, key_of, own
 
 KIND = VIRTUALMACHINESNAPSHOTCONTENT
-_FREEZE_S = 30.0
-_LOOK_S = 0.5
-_log = log.get("snapshots")
+_FREEZE_S = 30.0  # at most: it takes some milliseconds, and a guest is thawed then should this engine die meanwhile
 
 
 class Snapshots:
@@ -67,7 +62,6 @@ class Snapshots:
         self._bases = bases
         self._recorder = recorder
         self._clock = SystemClock()
-        self._tasks = Tasks()
         watches = (own(KIND), Watch(VIRTUALMACHINEINSTANCE, found=_of_machine))
         self._loop: Loop[Seen, ContentPlan] = Loop(
             "snapshots", KIND, watches, self._gather, snapshot.plan, None, self._apply, cache, client, recorder,
@@ -75,14 +69,10 @@ class Snapshots:
         )  # fmt: skip
 
     async def start(self) -> None:
-        """Begin; guests that an earlier engine left frozen are thawed as soon as they answer."""
-        for mark in self._paths.pods.glob("*/frozen"):
-            self._tasks.start(self._thaw_left(mark), f"thaw {mark.parent.name}")
         self._loop.start()
 
     async def stop(self) -> None:
         await self._loop.stop()
-        await self._tasks.stop()
 
     def _gather(self, key: Key, cache: Cache, now: datetime) -> Seen | None:
         content = cache.get(KIND, *key)
@@ -174,43 +164,16 @@ class Snapshots:
             return await snapshot_memory.take(self._paths, seen.content, seen.disks, vmi, watch, actions)
         if not actions:
             return self._clock.now()
-        mark = self._paths.pod(watch.machine.pod_uid) / "frozen"
-        if mark.exists():
-            raise Problem("take a snapshot", "the guest was not thawed yet after an earlier attempt", reason="Frozen")
+        stands = watch.freezer.is_held  # somebody holds it still already, and it is not ours to let go
+        is_ours = watch.seen.guest.connected and not watch.seen.is_paused and not stands
         try:
-            await self._quiesce(watch, mark)
+            if is_ours:
+                await watch.freezer.freeze(_FREEZE_S)
             await diskswitch.go_over(watch.qmp, actions)
             return self._clock.now()
         finally:
-            if mark.exists():
-                self._tasks.start(self._thaw(watch, mark), f"thaw {watch.machine.name}")
-
-    async def _quiesce(self, watch: MachineWatch, mark: Path) -> None:
-        """Marked first: should this engine die now, the next one knows whom to thaw."""
-        if watch.seen.guest.connected and not watch.seen.is_paused:
-            mark.touch()
-            await watch.ask("guest-fsfreeze-freeze", _FREEZE_S)
-
-    async def _thaw(self, watch: MachineWatch, mark: Path) -> None:
-        """A guest that does not obey is asked again until it does or is gone."""
-        while mark.exists():
-            try:
-                await watch.ask("guest-fsfreeze-thaw", _FREEZE_S)
-                mark.unlink(missing_ok=True)
-            except Problem as problem:
-                _log.debug("thaw %s: %s", watch.machine.name, problem)
-                if problem.reason == "Refused":  # it froze nothing, or knows no freezing
-                    mark.unlink(missing_ok=True)
-                else:
-                    await asyncio.sleep(_LOOK_S)
-
-    async def _thaw_left(self, mark: Path) -> None:
-        """Until the machine answers, or is gone and its folder with it."""
-        while mark.exists():
-            for pod in self._cache.list(POD):
-                if uid(pod) == mark.parent.name and (vmi := self._machines.vmi(pod)) and (up := self._machines.up(vmi)):
-                    await self._thaw(up, mark)
-            await asyncio.sleep(_LOOK_S)
+            if is_ours:
+                watch.freezer.release()
 
     async def _let_go(self, content: Object) -> Written | None:
         for layer in snapshot.layers_of(content):
