@@ -338,24 +338,10 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     parts.push_async_callback(machines.stop)
     recorder = Recorder(client, "snapshot-controller", home.node)
     snapshots = Snapshots(client, cache, paths, volumes, machines, disks.bases, recorder)
-    snapshots = Snapshots(client, cache, paths, volumes, machines, disks.bases,
-                          Recorder(client, "snapshot-controller", home.node))  # fmt: skip
-    await snapshots.start()
-    parts.push_async_callback(snapshots.stop)
-    migrations = Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node))
-    await migrations.start()
-    parts.push_async_callback(migrations.stop)
-    volume_snapshots = VolumeSnapshots(client, cache, paths, snapshots, disks.bases,
-                                       Recorder(client, "snapshot-controller", home.node))  # fmt: skip
-    await volume_snapshots.start()
-    parts.push_async_callback(volume_snapshots.stop)
-    dumps = MemoryDumps(client, cache, paths, machines, Recorder(client, "virt-handler", home.node))
-    await dumps.start()
-    parts.push_async_callback(dumps.stop)
     exports = Exports(client, cache, paths, network, Recorder(client, "export-controller", home.node), serve,
                       network.config.gateway)  # fmt: skip
     for loop in (
-        exports,
+        exports, MemoryDumps(client, cache, paths, machines, Recorder(client, "virt-handler", home.node)),
         snapshots, VolumeSnapshots(client, cache, paths, snapshots, disks.bases, recorder),
         Migrations(client, cache, machines, network, Recorder(client, "virt-handler", home.node)),
         Expansions(client, cache, paths, machines, Recorder(client, "vmpod.io/local", home.node)),

@@ -34,12 +34,12 @@ def has_booted(home: Product, vm: str) -> None:
     def answers() -> bool:
         try:
             with stream(home, vm, "console") as console:
-                typed(console, "echo sh''ell", "shell", 3)
+                typed(console, "echo sh''ell", "shell", 15)
         except ApiError as error:
             raise AssertionError(error.message) from None
         return True
 
-    wait(answers, f"{vm} has a shell", 120, 1)
+    wait(answers, f"{vm} has a shell", 180, 1)
 
 
 def note(home: Product, vm: str) -> str:

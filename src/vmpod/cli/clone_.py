@@ -24,7 +24,7 @@ def command(vm: str, name: str | None, space: str, snapshot: bool, start: bool, 
     """
     from vmpod.cli import session
     from vmpod.kinds import VIRTUALMACHINE, VIRTUALMACHINECLONE, VIRTUALMACHINESNAPSHOT
-    from vmpod.model.meta import get
+    from vmpod.model.meta import get, uid
 
     vm = machine.bare(vm)
     kind = VIRTUALMACHINESNAPSHOT if snapshot else VIRTUALMACHINE
@@ -33,9 +33,12 @@ def command(vm: str, name: str | None, space: str, snapshot: bool, start: bool, 
         spec["target"] = {"apiGroup": VIRTUALMACHINE.group, "kind": VIRTUALMACHINE.kind, "name": machine.bare(name)}
     client = session.connect()
     called = f"{vm}-{secrets.token_hex(4)}"
-    done = making.make(VIRTUALMACHINECLONE, called, space, spec, f"clone {vm}", timeout)
+    try:
+        done = making.make(VIRTUALMACHINECLONE, called, space, spec, f"clone {vm}", timeout)
+    finally:
+        if (left := client.find(VIRTUALMACHINECLONE, space, called)) is not None:
+            client.delete(VIRTUALMACHINECLONE, space, called, uid=uid(left))
     made = str(get(done, "status", "targetName"))
-    client.delete(VIRTUALMACHINECLONE, space, called, uid=str(get(done, "metadata", "uid")))
     if start:
         client.raw("PUT", machine.path(space, made, "start", instance=False), body=b"{}")
     where = "" if space == "default" else f" -n {space}"

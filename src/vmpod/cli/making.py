@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.25
 _OVER = ("Failed", "Skipped")
-_VAIN = ("InUse", "VMNotFound", "VMSnapshotNotFound")  # it would be waited for, but who asks should know at once
+# It would be waited for, but who asks should know at once.
+_VAIN = ("InUse", "VMNotFound", "VMSnapshotNotFound", "Pending")
 
 
 def make(kind: Kind, name: str, space: str, spec: Object, what: str, timeout_s: float,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from vmpod.controllers.children import child_metadata, suffix
 from vmpod.controllers.config import ControllerConfig
 from vmpod.controllers.restored import claim_of
-from vmpod.controllers.served import ENGINE, SERVED_BY
+from vmpod.controllers.served import ENGINE, SERVED_BY, is_served
 from vmpod.model.meta import Object, controller_of, get, name, namespace, owner_reference
 from vmpod.model.meta import annotations as annotations_of
 
@@ -73,6 +73,11 @@ def held_claims(pod: Object) -> list[str]:
     """The claims that an exporter pod was made for."""
     return [str(get(one, "persistentVolumeClaim", "claimName"))
             for one in get(pod, "spec", "volumes", default=()) if "persistentVolumeClaim" in one]  # fmt: skip
+
+
+def is_exporter(pod: Object) -> bool:
+    """Whether a pod of ours shows claims: it reads them and no more."""
+    return (controller_of(pod) or {}).get("kind") == "VirtualMachineExport" and is_served(pod)
 
 
 def restored_claim(export: Object, backup: Object) -> Object:

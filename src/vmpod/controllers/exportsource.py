@@ -17,7 +17,7 @@ from vmpod.kinds import (
     VIRTUALMACHINESNAPSHOT,
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
-from vmpod.model.meta import Object, controller_of, get, name, namespace, uid
+from vmpod.model.meta import Object, get, name, namespace
 
 _ENDED = ("Succeeded", "Failed")
 Condition = tuple[str, bool, str, str]  # type, whether true, reason, message; an empty type is none
@@ -78,10 +78,10 @@ def _bound(claims: Sequence[Object]) -> Condition:
 
 
 def _is_used(export: Object, claim: str, cache: Cache) -> bool:
-    """Whether a pod other than our own, or a machine that has it plugged in, uses a claim."""
+    """Whether a pod that does not only show it, as our own does, or a machine that has it plugged in uses a claim."""
     for pod in cache.list(POD, namespace(export)):
-        is_ours = (controller_of(pod) or {}).get("uid") == uid(export)
-        if not is_ours and get(pod, "status", "phase") not in _ENDED and claim in exported.held_claims(pod):
+        has_ended = get(pod, "status", "phase") in _ENDED
+        if not has_ended and not exported.is_exporter(pod) and claim in exported.held_claims(pod):
             return True
     machines = cache.list(VIRTUALMACHINEINSTANCE, namespace(export))
     running = (vmi for vmi in machines if get(vmi, "status", "phase") not in _ENDED)

@@ -30,20 +30,18 @@ from vmpod.drivers.disks import formats, overlay
 from vmpod.drivers.disks.stream import Job
 from vmpod.drivers.net.attachments import Attachment
 from vmpod.kinds import PERSISTENTVOLUMECLAIM, POD
-from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
-from vmpod.model.meta import annotations as annotations_of
+from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
 from vmpod.model.status import internal, unavailable
 from vmpod.node import claimdisk, netns
-from vmpod.node.agent import SERVED_BY
 from vmpod.node.claimdisk import ClaimDisk
 from vmpod.node.claimfolder import folder_of
+from vmpod.node.exporters import is_exporter
 from vmpod.node.translate import claim as claims
 from vmpod.reconcile import apply as shell
 from vmpod.reconcile.actions import Delete, Note, Patch
 from vmpod.reconcile.events import Recorder
 from vmpod.reconcile.loop import Key, Loop, Watch, Written, key_of
 
-SELECTOR = "kubevirt.io.virt-export-service"
 PORT = 8443
 _PIECE_BYTES = 1 << 20
 _STDOUT = 1
@@ -242,9 +240,7 @@ async def _size(disk: ClaimDisk) -> int:
 
 
 def _own(pod: Object) -> Iterable[Key]:
-    """The exporter pods."""
-    is_ours = SERVED_BY in annotations_of(pod) and SELECTOR in labels(pod)
-    return (key_of(pod),) if is_ours and (controller_of(pod) or {}).get("kind") == "VirtualMachineExport" else ()
+    return (key_of(pod),) if is_exporter(pod) else ()
 
 
 class DiskStream:

@@ -7,6 +7,7 @@ be repeated: an engine that is killed in between leaves it to the next one to go
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from vmpod.node import claimdisk, diskswitch, layers, saves, snapshot_memory
 from vmpod.node.bases import Bases
 from vmpod.node.claims import plugged_claims_of
 from vmpod.node.diskswitch import Switch
+from vmpod.node.exporters import is_exporter
 from vmpod.node.machine_watch import Watch as MachineWatch
 from vmpod.node.machines import Machines
 from vmpod.node.translate import claim as claims
@@ -99,7 +101,8 @@ class Snapshots:
         bound = self._cache.get(PERSISTENTVOLUME, "", get(claim, "spec", "volumeName") or "")
         if claim is None or bound is None or not claims.is_bound_to(bound, claim):
             return Disk(backup["volumeName"], wanted, 0, None, (), False)
-        users = tuple(name(pod) for pod in self._cache.list(POD, where) if _is_active(pod) and _uses(pod, wanted))
+        found = (pod for pod in self._cache.list(POD, where) if not is_exporter(pod))  # these read, and may go on
+        users = tuple(name(pod) for pod in found if _is_active(pod) and _uses(pod, wanted))
         busy = name(bound) in self._volumes.freezing
         plugged = next((name(vmi) for vmi in self._cache.list(VIRTUALMACHINEINSTANCE, where)
                         if (where, wanted) in plugged_claims_of(vmi)), "")  # fmt: skip
