@@ -286,28 +286,14 @@ def _start_controllers(home: Home, client: Client, cache: Cache, network: Networ
     return start_all(client, cache, lambda component: Recorder(client, component, home.node), SystemClock(), told)
 
 
-async def _start_node(home: Home, client: Client, cache: Cache, network: Network, streams: LateStreams,
-                      podman: Podman, trials: Trials, port: int, serve: Serve,
-                      parts: AsyncExitStack) -> None:  # fmt: skip
+async def _start_services(home: Home, client: Client, cache: Cache, network: Network,
+                          parts: AsyncExitStack) -> None:  # fmt: skip
+    """The map of Services, and warnings about what they ask for and do not get."""
     from vmpod.kinds import SERVICE
-    from vmpod.node.agent import Agent
-    from vmpod.node.claims import Claims
-    from vmpod.node.containerdisks import ContainerDisks
-    from vmpod.node.expansions import Expansions
-    from vmpod.node.exports import Exports
-    from vmpod.node.importcrons import ImportCrons
-    from vmpod.node.machines import Machines
-    from vmpod.node.memorydumps import MemoryDumps
-    from vmpod.node.migrations import Migrations
     from vmpod.node.network import ServiceMap
-    from vmpod.node.snapshots import Snapshots
-    from vmpod.node.streams import NodeStreams
-    from vmpod.node.volumes import Volumes
-    from vmpod.node.volumesnapshots import VolumeSnapshots
     from vmpod.reconcile.actions import Note
     from vmpod.reconcile.events import Recorder
 
-    paths = home.paths
     notices = Tasks()
     parts.push_async_callback(notices.stop)
     recorder = Recorder(client, "service-map", home.node)
@@ -320,6 +306,28 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     services = ServiceMap(cache, network, warn=warn)
     await services.start()
     parts.push_async_callback(services.stop)
+
+
+async def _start_node(home: Home, client: Client, cache: Cache, network: Network, streams: LateStreams,
+                      podman: Podman, trials: Trials, port: int, serve: Serve,
+                      parts: AsyncExitStack) -> None:  # fmt: skip
+    from vmpod.node.agent import Agent
+    from vmpod.node.claims import Claims
+    from vmpod.node.containerdisks import ContainerDisks
+    from vmpod.node.expansions import Expansions
+    from vmpod.node.exports import Exports
+    from vmpod.node.importcrons import ImportCrons
+    from vmpod.node.machines import Machines
+    from vmpod.node.memorydumps import MemoryDumps
+    from vmpod.node.migrations import Migrations
+    from vmpod.node.snapshots import Snapshots
+    from vmpod.node.streams import NodeStreams
+    from vmpod.node.volumes import Volumes
+    from vmpod.node.volumesnapshots import VolumeSnapshots
+    from vmpod.reconcile.events import Recorder
+
+    paths = home.paths
+    await _start_services(home, client, cache, network, parts)
     disks = ContainerDisks(paths, podman, cache)
     volumes = Volumes(cache, paths, disks)
     claims = Claims(client, cache, paths, disks, volumes, Recorder(client, "vmpod.io/local", home.node), home.node)
