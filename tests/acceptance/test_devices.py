@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,6 +172,21 @@ def test_a_linux_guest_sees_its_devices_and_panics(home: Product) -> None:
     wait(lambda: home.value(".status.phase", "vmi", "linux") == "Failed", "the instance has failed", 60, 0.5)
     assert "Guest panicked" in home.kubectl("describe", "vmi", "linux").stdout
     home.kubectl("delete", "vm", "linux", "--wait=true")
+
+
+def test_processors_of_its_own(home: Product) -> None:
+    """One of this host's is always left to everybody; a machine that wants more than are free is told so."""
+    host = len(os.sched_getaffinity(0))
+    apply(home, with_devices("own", {}, cpu={"cores": 1, "dedicatedCpuPlacement": True}))
+    is_shown(home, "own", "Running", 60)
+    status = Path(f"/proc/{machines.process(home, 'own')}/status").read_text()
+    (allowed,) = [line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed_list")]
+    assert allowed.isdigit(), f"it may run on {allowed}"
+    (pod,) = home.read("pods", "-l", "vm=own")["items"]
+    assert pod["status"]["qosClass"] == "Guaranteed"
+    apply(home, with_devices("more", {}, cpu={"cores": host - 1, "dedicatedCpuPlacement": True}))
+    is_told(home, "more", f"it wants {host - 1} processors for itself (dedicatedCpuPlacement)")
+    home.kubectl("delete", "vm", "own", "more", "--wait=true")
 
 
 def test_uefi_speaks_on_the_console(home: Product) -> None:

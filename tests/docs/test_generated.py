@@ -98,7 +98,7 @@ def test_what_the_matrix_calls_refused_or_ignored_is_named_when_it_is_said(scrip
         assert (len(told), len(named)) == ((1, 1) if expected else (0, 0)), (path, told)
 
 
-@pytest.mark.parametrize("path", ["devices.gpus", "devices.hostDevices",
+@pytest.mark.parametrize("path", ["cpu.realtime", "devices.gpus", "devices.hostDevices",
                                   "launchSecurity"])
 def test_a_refused_field_stops_its_machine(script: Script, path: str) -> None:
     """The driver has a reason for each field of the domain that the matrix calls refused."""

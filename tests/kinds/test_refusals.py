@@ -42,6 +42,10 @@ def efi(smm: Object | None, **loader: Any) -> Object:
     return domain(firmware={"bootloader": {"efi": loader}}, **features)
 
 
+def own_cpus(resources: Object, **cpu: int) -> Object:
+    return domain(cpu={"dedicatedCpuPlacement": True, **cpu}, resources=resources)
+
+
 def kernel(**container: Any) -> Object:
     return domain(firmware={"kernelBoot": {"container": container}})
 
@@ -93,6 +97,20 @@ CASES: list[tuple[str, Object, str, str]] = [
     ("cpu request", domain(resources={"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
      f"{D}.resources.requests.cpu",
      f"{D}.resources.requests.cpu '2' is greater than {D}.resources.limits.cpu '1'"),
+    ("numa alone", domain(cpu={"numa": {"guestMappingPassthrough": {}}, "dedicatedCpuPlacement": True}),
+     f"{D}.cpu.numa.guestMappingPassthrough",
+     f"{D}.memory.hugepages must be requested when NUMA topology strategy is set in {D}.cpu.numa.guestMappingPassthrough"),
+    ("half a processor", own_cpus({"requests": {"cpu": "1500m"}}), f"{D}.resources.requests.cpu",
+     "provided resources CPU requests must be an interger"),
+    ("less than its limit", own_cpus({"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}), f"{D}.cpu.dedicatedCpuPlacement",
+     f"{D}.resources.requests.cpu or {D}.resources.limits.cpu must be equal when DedicatedCPUPlacement is true "),
+    ("more than its cores", own_cpus({"requests": {"cpu": "4"}}, cores=2), f"{D}.cpu.dedicatedCpuPlacement",
+     f"{D}.resources.requests.cpu or {D}.resources.limits.cpu must not be provided at the same time with {D}.cpu.cores when "
+     "DedicatedCPUPlacement is true "),
+    ("threads of its own", own_cpus({}, threads=3), f"{D}.cpu.dedicatedCpuPlacement",
+     f"Not more than two threads must be provided at {D}.cpu.threads (got 3) when DedicatedCPUPlacement is true"),
+    ("memory of its own", own_cpus({"requests": {"memory": "64Mi"}, "limits": {"memory": "128Mi"}}), REQUESTED,
+     f"{REQUESTED} must be equal to {D}.resources.limits.memory"),
     ("page size", pages("big", "64Mi"), f"{D}.hugepages.size", f"{D}.hugepages.size 'big': "),
     ("small for a page", pages("1Gi", "64Mi"), REQUESTED,
      f"{REQUESTED} '64Mi' must be equal to or larger than page size {D}.hugepages.size '1Gi'"),

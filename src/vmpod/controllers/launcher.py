@@ -209,7 +209,9 @@ def _resources(vmi: Object) -> Object:
     if (limit := _resource(vmi, "limits", "cpu")) is not None:
         limits["cpu"] = limit
     if get(vmi, "spec", "domain", "cpu", "dedicatedCpuPlacement"):
-        limits["cpu"] = requests["cpu"] = str(vcpus(vmi))
+        isolated = bool(get(vmi, "spec", "domain", "cpu", "isolateEmulatorThread"))
+        limits["cpu"] = requests["cpu"] = str(vcpus(vmi) + isolated)
+        limits |= {"memory": requests["memory"]} if "memory" in requests else {}
     return {"requests": requests} | ({"limits": limits} if limits else {})
 
 

@@ -33,7 +33,7 @@ def activate(obj: Object) -> Object:
 def keep_finalizers(new: Object, old: Object) -> Object:
     """`spec.finalizers` is the server's; only while the namespace goes away may it shrink."""
     kept = dig(old, "spec").get("finalizers")
-    if kept and not mapping(old.get("metadata")).get("deletionTimestamp"):
+    if isinstance(kept, list) and kept and not mapping(old.get("metadata")).get("deletionTimestamp"):
         section(new, "spec")["finalizers"] = list(kept)
     return new
 

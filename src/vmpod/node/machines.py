@@ -39,6 +39,7 @@ from vmpod.node.duplexes import ConnectionDuplex
 from vmpod.node.machine_around import Neighbours
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
 from vmpod.node.machine_watch import Machine, Watch
+from vmpod.node.pinning import Pins
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.resting import Resting
 from vmpod.node.status import machine as machine_status
@@ -113,6 +114,7 @@ class Machines:
         self._clock = clock or SystemClock()
         self._around = Neighbours(cache)
         self._watches: dict[str, Watch] = {}
+        self._pins = Pins(podman)
         self._writing: dict[str, asyncio.Lock] = {}
         self._tasks = Tasks()
         self._resting = Resting(cache, paths, self._events, self._tasks)
@@ -145,6 +147,7 @@ class Machines:
 
     async def _forget(self, pod_uid: str) -> None:
         watch = self._watches.pop(pod_uid, None)
+        self._pins.forget(self._container(pod_uid))
         self._writing.pop(pod_uid, None)
         if watch is not None:
             await watch.stop()
@@ -255,7 +258,8 @@ class Machines:
         watch = self._follow(pod, vmi, attachment)
         await self._settle()
         try:
-            return self._desired(watch, replug.without(vmi, await self._late(pod)), pod, prepared, attachment)
+            machine = replug.without(vmi, await self._late(pod))
+            return await self._pins.bind(vmi, self._desired(watch, machine, pod, prepared, attachment))
         except Problem as problem:
             watch.observe(trouble=(problem.reason or "FailedCreate", str(problem)))
             raise
@@ -297,10 +301,13 @@ class Machines:
             why = f"without KVM the guest's processor does not show {', '.join(vain)}"
             self._note(watch, "Warning", "NotEmulated", why)
         around = Surroundings(
-            name=f"vmpod-{self._paths.id}-{uid(pod)}-{COMPUTE}", rootfs=str(self._paths.machine_root), run=str(run),
+            name=self._container(uid(pod)), rootfs=str(self._paths.machine_root), run=str(run),
             netns=attachment.netns_path if attachment else "", folders=folders, labels=self._labels(pod),
         )
         return container_spec(vmi, pod, machine, volumes.values(), around)
+
+    def _container(self, pod_uid: str) -> str:
+        return f"vmpod-{self._paths.id}-{pod_uid}-{COMPUTE}"
 
     def _labels(self, pod: Object) -> dict[str, str]:
         return {

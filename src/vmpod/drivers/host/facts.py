@@ -53,6 +53,7 @@ class HostFacts:
     ip_forward: bool = False
     firmware: tuple[Firmware, ...] = ()
     virtiofsd: str = ""
+    numa_nodes: int = 1
 
     @property
     def has_kvm(self) -> bool:
@@ -86,6 +87,7 @@ def quick() -> HostFacts:
         br_netfilter=_text(Path("/proc/sys/net/bridge/bridge-nf-call-iptables")) == "1",
         ip_forward=_text(Path("/proc/sys/net/ipv4/ip_forward")) == "1", firmware=firmware.find(),
         virtiofsd=sharing.find(),
+        numa_nodes=len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or 1,
     )  # fmt: skip
 
 

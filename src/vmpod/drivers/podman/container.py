@@ -18,6 +18,7 @@ CONTAINER = "io.vmpod.container"
 ATTEMPT = "io.vmpod.attempt"
 NAMESPACE = "io.vmpod.namespace"
 POD_NAME = "io.vmpod.name"
+CPUS = "io.vmpod.cpus"
 
 _RUNNING = ("running", "paused", "stopping")
 _CLOCK_SLACK_S = 2.0

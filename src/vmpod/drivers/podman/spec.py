@@ -40,12 +40,14 @@ class Device:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits by control group: bytes, thousandths of a CPU, relative weight, tasks. 0 is unlimited."""
+    """Limits by control group: bytes, thousandths of a CPU, relative weight, tasks, and the processors it may run on
+    (`0,2`). 0 and nothing are unlimited."""
 
     memory_bytes: int = 0
     cpu_milli: int = 0
     cpu_shares: int = 0
     pids: int = 0
+    cpus: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,11 +208,13 @@ def _resources(limits: Limits) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if limits.memory_bytes:
         said["memory"] = {"limit": limits.memory_bytes}
-    cpu: dict[str, int] = {}
+    cpu: dict[str, int | str] = {}
     if limits.cpu_milli:
         cpu |= {"period": _CPU_PERIOD_US, "quota": max(1000, limits.cpu_milli * _CPU_PERIOD_US // 1000)}
     if limits.cpu_shares:
         cpu["shares"] = limits.cpu_shares
+    if limits.cpus:
+        cpu["cpus"] = limits.cpus
     if cpu:
         said["cpu"] = cpu
     if limits.pids:

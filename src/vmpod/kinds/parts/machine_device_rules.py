@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vmpod.kinds.parts.machine_pinning import pinning_errors
 from vmpod.kinds.parts.reading import dig, entries, indexed, mapping, number, set_keys, text
 from vmpod.model import quantity
 from vmpod.model.meta import Object
@@ -21,6 +22,7 @@ def device_errors(spec: Object, path: str) -> Iterator[FieldError]:
     """Every fault of what the machine is made of, apart from its disks and cards."""
     domain, here = dig(spec, "domain"), f"{path}.domain"
     yield from _processor_errors(domain, here)
+    yield from pinning_errors(domain, here)
     yield from _page_errors(domain, here)
     yield from _secure_boot_errors(domain, here)
     yield from _input_errors(dig(domain, "devices"), f"{here}.devices")

@@ -13,6 +13,9 @@ _OF_KVM = Near("shown to the guest under KVM; an event names it where the guest 
 _MODEL = Near("host-model and host-passthrough are the host's own under KVM, else QEMU's fullest (max)")
 _POOL = Near("disks are dealt to the threads in turn; the queues of one disk share a thread")
 _ACCOUNT = Near("namespace and ca.crt; there is no token, for none are issued here")
+_DEDICATED = Near("on processors that no other such machine has; containers and other machines may run there too")
+_ISOLATED = Near("one processor more, which QEMU's own threads share with the guest's")
+_NUMA = Near("this machine has one NUMA node, and so has the guest; one with several refuses it")
 _TAG = Near("of disks on virtio: the config drive describes them")
 _MATCH = Near("every volume is an image whose blocks have 512 bytes, and so have the disk's")
 _PASST = Near("unless ports are listed, those up to 32767 or what the limit of open files allows; no host name by DHCP")
@@ -52,6 +55,8 @@ _DEVICES: Tree = {
 _DOMAIN: Tree = {
     "cpu": {
         "sockets": ACTED, "maxSockets": ACTED, "cores": ACTED, "threads": ACTED, "model": _MODEL, "features": ACTED,
+        "dedicatedCpuPlacement": _DEDICATED, "isolateEmulatorThread": _ISOLATED,
+        "numa": {"guestMappingPassthrough": _NUMA}, "realtime": BLOCKS,
     },
     "memory": {
         "guest": ACTED, "maxGuest": ACTED, "hugepages": ACTED, "reservedOverhead": {"addedOverhead": ACTED},

@@ -36,6 +36,7 @@ _OFF = ("disable", "forbid")
 _REDIRECTIONS = 4  # as many as KubeVirt gives a client
 _CHASSIS = ("manufacturer", "version", "serial", "asset", "sku")
 _REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("cpu", "realtime"), "there is no real-time scheduling of processors"),
     (("devices", "gpus"), "GPUs are not passed through"),
     (("devices", "hostDevices"), "devices of the host are not passed through"),
     (("launchSecurity",), "memory encryption is not supported"),
@@ -48,6 +49,9 @@ def machine_spec(
     """The machine of a VMI. Raises Problem for what this host or vmpod cannot do, naming the field."""
     domain: Mapping[str, Any] = get(vmi, "spec", "domain", default={})
     _refuse(vmi, domain)
+    if facts.numa_nodes > 1 and get(domain, "cpu", "numa", "guestMappingPassthrough") is not None:
+        where = "spec.domain.cpu.numa.guestMappingPassthrough"
+        raise _problem(vmi, f"{where}: the {facts.numa_nodes} NUMA nodes of this host are not shown to guests")
     devices: Mapping[str, Any] = domain.get("devices") or {}
     return qemu.MachineSpec(
         name=f"{get(vmi, 'metadata', 'namespace', default='')}_{name(vmi)}",
@@ -91,7 +95,8 @@ def machine_spec(
 
 def _refuse(vmi: Object, domain: Mapping[str, Any]) -> None:
     for path, why in _REFUSED:
-        if get(domain, *path):
+        found = get(domain, *path)
+        if found or isinstance(found, dict):  # an empty mapping asks for it as well
             raise _problem(vmi, f"spec.domain.{'.'.join(path)}: {why}")
 
 
