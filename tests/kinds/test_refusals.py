@@ -266,6 +266,33 @@ WHOLE: list[tuple[str, Object, str]] = [
      "characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  "
      "or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"),
 ]
+def with_disk(**disk: Any) -> Object:
+    return devices(disks=[{"name": "root", "disk": {"bus": "virtio"}, **disk}])
+
+
+ROOT = f"{DISKS}[0]"
+BLOCKS = f"{ROOT}.blockSize.custom"
+CASES += [
+    ("io mode", with_disk(io="io_uring"), f"{ROOT}.io",
+     f"Disk IO mode for {ROOT} is not supported. Supported modes are: native, threads."),
+    ("error policy", with_disk(errorPolicy="cry"), f"{ROOT}.errorPolicy", f'{ROOT}.errorPolicy has invalid value "cry"'),
+    ("thread of a slow disk", with_disk(disk={"bus": "sata"}, dedicatedIOThread=True), ROOT,
+     "IOThreads are not supported for disks on a sata bus"),
+    ("two block sizes", with_disk(blockSize={"matchVolume": {}, "custom": {"logical": 512, "physical": 512}}),
+     f"{ROOT}.blockSize", "Block size matching can't be enabled together with a custom value"),
+    ("logical above physical", with_disk(blockSize={"custom": {"logical": 4096, "physical": 512}}), f"{BLOCKS}.logical",
+     "Logical size 4096 must be the same or less than the physical size of 512"),
+    ("small blocks", with_disk(blockSize={"custom": {"logical": 256, "physical": 512}}), f"{BLOCKS}.logical",
+     "Provided size of 256 is less than the supported minimum size of 512"),
+    ("large blocks", with_disk(blockSize={"custom": {"logical": 512, "physical": 4 << 20}}), f"{BLOCKS}.physical",
+     "Provided size of 4194304 is greater than the supported maximum size of 2097152"),
+    ("odd blocks", with_disk(blockSize={"custom": {"logical": 512, "physical": 1000}}), f"{BLOCKS}.physical",
+     "Provided size of 1000 is not a power of 2"),
+    ("address elsewhere", with_disk(disk={"bus": "scsi", "pciAddress": "0000:01:00.0"}), f"{ROOT}.disk.pciAddress",
+     f"disk {ROOT}.name - setting a PCI address is only possible with bus type virtio."),
+    ("no address", with_disk(disk={"bus": "virtio", "pciAddress": "here"}), f"{ROOT}.disk.pciAddress",
+     f"disk {ROOT}.name has malformed PCI address (here)."),
+]
 REFUSED = [(name, vm(machine_spec(**change)), field, told) for name, change, field, told in CASES]
 REFUSED += [(name, obj, told.partition(": ")[0], told.partition(": ")[2]) for name, obj, told in WHOLE]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vmpod.kinds.parts.disk_values import value_errors
 from vmpod.kinds.parts.machine_defaults import DISK_TARGETS
 from vmpod.kinds.parts.reading import dig, entries, indexed, mapping, number, set_keys, text
 from vmpod.model import names
@@ -58,6 +59,7 @@ def _one_disk(disk: Object, path: str) -> Iterator[FieldError]:
         yield wrong(f"{path}.serial", serial, told)
     if cache and cache not in CACHE_MODES:
         yield wrong(f"{path}.cache", cache, f"{path}.cache has invalid value {cache}")
+    yield from value_errors(disk, path)
     for target in set_keys(disk, DISK_TARGETS):
         yield from _bus_errors(target, mapping(disk[target]), path)
 
