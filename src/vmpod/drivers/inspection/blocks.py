@@ -1,13 +1,12 @@
 """The bytes that a guest would see of a disk image, whatever its format.
 
 QEMU reads the format (`qemu-nbd`, told which one it is and never left to guess) and serves it on a socket in a folder
-of our own; we ask for blocks by the NBD protocol (its document: "Newstyle negotiation", "Simple reply message").
+of our own.
 """
 
 from __future__ import annotations
 
 import socket
-import struct
 import subprocess
 import tempfile
 import time
@@ -17,16 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from vmpod.base.errors import Problem
+from vmpod.drivers.disks import nbd
 
-_MAGIC = b"NBDMAGIC"
-_OPTION = b"IHAVEOPT"
-_FIXED_NEWSTYLE = 1
-_NO_ZEROES = 2
-_EXPORT_NAME = 1
-_REQUEST = 0x25609513
-_REPLY = 0x67446698
-_READ = 0
-_MOST = 1 << 20
 _START_S = 20.0
 _PAGE = 1 << 16
 _PAGES_KEPT = 512
@@ -89,22 +80,12 @@ class Bytes:
 
 
 class Nbd:
-    """The client's side of one NBD connection; it keeps the blocks it read last. Raises Problem."""
+    """The disk that an NBD server shows; the blocks that were read last are kept. Raises Problem."""
 
-    def __init__(self, door: socket.socket, name: str) -> None:
-        self._door = door
-        self._name = name
+    def __init__(self, connection: socket.socket) -> None:
+        self._client = nbd.Client(connection)
         self._pages: dict[int, bytes] = {}
-        self.size = self._greet()
-
-    def _greet(self) -> int:
-        if self._take(8) != _MAGIC or self._take(8) != _OPTION:
-            raise self._broken("qemu-nbd greeted otherwise than NBD does")
-        self._take(2)
-        self._door.sendall(struct.pack(">I", _FIXED_NEWSTYLE | _NO_ZEROES))
-        self._door.sendall(_OPTION + struct.pack(">II", _EXPORT_NAME, 0))
-        size, _flags = struct.unpack(">QH", self._take(10))
-        return int(size)
+        self.size = self._client.size_bytes
 
     def read(self, offset: int, length: int) -> bytes:
         """As `Blocks.read`; errors of the image are Problems."""
@@ -117,30 +98,11 @@ class Nbd:
 
     def _page(self, number: int) -> bytes:
         if (page := self._pages.pop(number, None)) is None:
-            page = self._ask(number * _PAGE, min(_PAGE, self.size - number * _PAGE))
+            page = bytes(self._client.read(number * _PAGE, min(_PAGE, self.size - number * _PAGE)))
         self._pages[number] = page  # last in, so that the first of the dict is the one unused for longest
         if len(self._pages) > _PAGES_KEPT:
             del self._pages[next(iter(self._pages))]
         return page
-
-    def _ask(self, offset: int, length: int) -> bytes:
-        self._door.sendall(struct.pack(">IHHQQI", _REQUEST, 0, _READ, 0, offset, length))
-        magic, error, _handle = struct.unpack(">IIQ", self._take(16))
-        if magic != _REPLY or error:
-            raise self._broken(f"reading at {offset} failed (error {error})")
-        return self._take(length)
-
-    def _take(self, count: int) -> bytes:
-        found = bytearray()
-        while len(found) < count:
-            block = self._door.recv(min(_MOST, count - len(found)))
-            if not block:
-                raise self._broken("qemu-nbd ended")
-            found += block
-        return bytes(found)
-
-    def _broken(self, why: str) -> Problem:
-        return Problem(f"read {self._name}", f"the image is damaged ({why})", f"qemu-img check {self._name}", "Damaged")
 
 
 @contextmanager

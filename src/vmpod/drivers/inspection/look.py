@@ -205,7 +205,7 @@ def main() -> None:
     b"".decode("utf-16-le"), b"".decode("latin-1"), b"".decode("ascii")  # codecs are files that nobody may not reach
     drop_rights()
     try:
-        said = dataclasses.asdict(examine(blocks.Nbd(connection, name), name))
+        said = dataclasses.asdict(examine(blocks.Nbd(connection), name))
     except Problem as problem:
         said = {"problem": {"what": problem.what, "why": problem.why, "fix": problem.fix, "reason": problem.reason}}
     sys.stdout.write(json.dumps(said) + "\n")
