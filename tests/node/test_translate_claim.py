@@ -61,6 +61,15 @@ def test_a_new_claim_gets_a_volume_of_the_default_class() -> None:
     assert made.volume["spec"]["capacity"] == {"storage": "1Gi"}
 
 
+def test_a_claim_that_nobody_here_can_fill_is_not_bound_empty() -> None:
+    wanted = claim()
+    wanted["spec"]["dataSourceRef"] = {"apiGroup": "cdi.kubevirt.io", "kind": "VolumeImportSource", "name": "x"}
+    found = plan(seen(wanted))
+    assert found.actions == () and [note.reason for note in found.events] == ["UnrecognizedDataSourceKind"]
+    wanted["metadata"]["annotations"][claims.SOURCE] = "pvc"
+    assert plan(seen(wanted)).actions
+
+
 def test_then_it_is_bound() -> None:
     (bound,) = plan(seen(claim(), volume=volume())).actions
     assert isinstance(bound, Patch)

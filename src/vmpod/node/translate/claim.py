@@ -185,6 +185,9 @@ def volume_name(claim: Object) -> str:
 
 def _bind(seen: Seen) -> ClaimPlan:
     claim = seen.claim
+    if kind := _unknown_source(claim):
+        text = f"The datasource for this PVC does not match any registered VolumePopulator ({kind}): use a DataVolume"
+        return ClaimPlan(events=(Note("Warning", "UnrecognizedDataSourceKind", text, claim),))
     chosen, relaxed = _class(seen)
     if chosen is None:
         text = "no default storage class is set and the claim names none that exists"
@@ -203,6 +206,15 @@ def _bind(seen: Seen) -> ClaimPlan:
     bound = Patch(PERSISTENTVOLUMECLAIM, namespace(claim), name(claim),
                   {"metadata": meta, "spec": {"volumeName": name(seen.volume)}})  # fmt: skip
     return ClaimPlan((bound,), events=(*events, done))
+
+
+def _unknown_source(claim: Object) -> str:
+    """What a claim wants to be filled from by somebody who is not here; such a claim is never bound empty
+    (Kubernetes: "Volume populators and data sources")."""
+    source = get(claim, "spec", "dataSourceRef") or get(claim, "spec", "dataSource")
+    if not source or annotations(claim).get(SOURCE):
+        return ""
+    return f"{source.get('kind')}.{source.get('apiGroup') or 'core'}"
 
 
 def _class(seen: Seen) -> tuple[Object | None, str]:
