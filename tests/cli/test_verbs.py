@@ -46,7 +46,7 @@ spec:
 
 @pytest.fixture
 def work(tmp_path: Path, home: Home) -> Iterator[Path]:
-    """A folder for manifests; whatever they brought up is taken down."""
+    """A folder for manifests; all is taken down afterwards, `machine` too: what needs that one stands before."""
     yield tmp_path
     home.run("down", "--all", "--volumes")
 
@@ -209,19 +209,19 @@ async def _look_at_page(server: str, token: str, end: Callable[[], None]) -> Non
                     assert (await screen.receive(10)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
 
 
-def test_a_machine_without_a_screen(home: Home, work: Path) -> None:
-    blind = VM.format(name="blind", strategy="Always").replace("devices:\n", "devices:\n          autoattachGraphicsDevice: false\n")
-    (work / "vm.yaml").write_text(blind)
-    home.run("up", str(work / "vm.yaml"))
-    assert "No graphics devices are present." in home.run("vnc", "--browser", "blind", code=1).stderr
-
-
 def test_completion_knows_the_machines(home: Home, machine: str) -> None:
     done = home.run(_VMPOD_COMPLETE="zsh_complete", COMP_WORDS="vmpod console b", COMP_CWORD="2")
     assert machine in done.stdout.split()
 
 
 # up and down: what follows takes all down at its end, the machine above with it
+
+
+def test_a_machine_without_a_screen(home: Home, work: Path) -> None:
+    blind = VM.format(name="blind", strategy="Always").replace("devices:\n", "devices:\n          autoattachGraphicsDevice: false\n")
+    (work / "vm.yaml").write_text(blind)
+    home.run("up", str(work / "vm.yaml"))
+    assert "No graphics devices are present." in home.run("vnc", "--browser", "blind", code=1).stderr
 
 
 def test_a_snapshot_is_taken_and_restored(home: Home, work: Path) -> None:
