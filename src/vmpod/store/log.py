@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from vmpod.base.errors import Problem
-from vmpod.store import compact, migrate, reads
+from vmpod.store import compact, migrate, reads, reserve
 from vmpod.store.record import Conflict, Event, EventType, Exists, Missing, Record
 
 _PRAGMAS = (
@@ -85,11 +85,15 @@ class Log:
         self.revision = reads.position(connection)
         self.floor = reads.floor(connection)
         self.unchecked = 0  # writes since the last checkpoint
+        self._reserve = reserve.beside(connection.execute("PRAGMA database_list").fetchone()[2])
+        if self._reserve:
+            self._reserve.take()
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Append all in one transaction, durable on return; the outcomes are in the order of the writes.
 
-        When SQLite refuses (disk full), each write is tried alone, so that one cannot fail the others.
+        When the disk is full, the reserve is released and all is tried again. When SQLite still refuses, each write is
+        tried alone, so that one cannot fail the others.
         """
         before = self.revision
         try:
@@ -99,6 +103,8 @@ class Log:
         except sqlite3.Error as error:
             self.revision = before
             self._roll_back()
+            if _is_full(error) and self._reserve and self._reserve.release():
+                return self.commit(writes)
             if len(writes) > 1:
                 return [outcome for write in writes for outcome in self.commit([write])]
             return [_refused(writes[0], error)]
@@ -204,6 +210,8 @@ class Log:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except sqlite3.Error:
             return  # a full disk: nothing is lost, the log stays
+        if self._reserve:
+            self._reserve.take()
 
     def close(self) -> None:
         self.checkpoint()
@@ -215,7 +223,11 @@ def _exact(text: bytes) -> bytes:
     return bytes(memoryview(text))
 
 
+def _is_full(error: sqlite3.Error) -> bool:
+    return "full" in str(error)
+
+
 def _refused(write: Write, error: sqlite3.Error) -> Problem:
-    full = "full" in str(error)
+    full = _is_full(error)
     fix = "free space on the disk of VMPOD_HOME" if full else "vmpod doctor"
     return Problem(f"store {write.title}", str(error), fix, "DiskFull" if full else "StoreUnusable")
