@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from vmpod.drivers.qemu import sockets
 from vmpod.drivers.qemu.command import argv
 from vmpod.drivers.qemu.spec import Disk, MachineSpec, Sockets
 from vmpod.testing.guest import GREETING, write_disk
@@ -40,6 +41,15 @@ async def until(what: Callable[[], bool], timeout_s: float = 20) -> None:
         await asyncio.sleep(0.02)
 
 
+def _listens(path: Path) -> bool:
+    """Whether somebody answers at a socket: its file is there a moment before."""
+    try:
+        sockets.connect(path).close()
+    except OSError:
+        return False
+    return True
+
+
 Boot = Callable[..., Awaitable[Running]]
 
 
@@ -62,7 +72,7 @@ async def boot(tmp_path: Path) -> AsyncIterator[Boot]:
         process = subprocess.Popen(argv(spec), cwd=place)
         running = Running(place, process)
         made.append(running)
-        await until(lambda: running.qmp.exists() or process.poll() is not None)
+        await until(lambda: _listens(running.qmp) or process.poll() is not None)
         assert process.poll() is None
         return running
 
