@@ -228,8 +228,7 @@ class Work:
             notes.network = self._trouble("FailedCreatePodSandBox", said, _CONFIG_PAUSE_S)
 
     def _nic(self, pod: Object) -> MachineNic | None:
-        own = _HOSTS_RESOLV.read_text() if _HOSTS_RESOLV.exists() else ""
-        found = etc.guest_resolution(pod, self._t.network.config.dns_address, own)
+        found = etc.guest_resolution(pod, self._t.network.config.dns_address, _hosts_own())
         return self._t.machines.nic(pod, found.searches, found.servers)
 
     def _wishes(self, pod: Object) -> tuple[LinkWish, ...]:
@@ -342,7 +341,7 @@ class Work:
         """Write what every container gets: name resolution, and a file for its last words."""
         folder = self._t.paths.pod(meta.uid(pod)) / "etc"
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        own = _HOSTS_RESOLV.read_text() if _HOSTS_RESOLV.exists() else ""
+        own = _hosts_own()
         resolv, hosts = folder / "resolv.conf", folder / "hosts"
         _write(resolv, etc.resolv_conf(pod, self._t.network.config.dns_address, own))
         if not hosts.exists():
@@ -417,6 +416,11 @@ def _of_files(pod: Object, error: OSError) -> Problem:
     """A file or folder that cannot be made, as with a full disk."""
     why = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
     return Problem(f"make the volumes of {meta.name(pod)}", why, "df -h", "FailedMount")
+
+
+def _hosts_own() -> str:
+    """How this machine itself finds names, resolv.conf(5)."""
+    return _HOSTS_RESOLV.read_text() if _HOSTS_RESOLV.exists() else ""
 
 
 def _write(path: Path, text: str) -> None:
