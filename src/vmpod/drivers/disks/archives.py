@@ -6,9 +6,6 @@ that are links, or whose names lead outside, are refused.
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from backports import zstd
-
 from vmpod.base import files
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import formats
+from vmpod.drivers.disks import fetch, formats
 from vmpod.drivers.disks.fetch import check_room
 
 _BLOCK = 1 << 20
@@ -28,7 +23,6 @@ _MOST_TEXT = 1 << 20
 _MOST_MEMBERS = 4096
 _USTAR = 257
 Progress = Callable[[dict[str, Any]], None]
-_PACKED: dict[str, Callable[[Path], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open, "zstd": zstd.open}
 
 
 @dataclass(frozen=True)
@@ -41,11 +35,10 @@ class Member:
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a tar archive, packed or not. Raises OSError."""
-    opener = _PACKED.get(formats.compression(path))
     try:
-        with opener(path) if opener else path.open("rb") as file:
+        with fetch.opened(path) as file:
             head = file.read(_USTAR + 5)
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zstd.ZstdError):
+    except fetch.DAMAGE:
         return False
     return bool(head[_USTAR : _USTAR + 5] == b"ustar")
 
@@ -92,14 +85,14 @@ def _watch(path: Path, target: Path, size: int, progress: Progress | None) -> Ca
 @contextmanager
 def _opened(path: Path, *, whole: bool = False) -> Iterator[tarfile.TarFile]:
     """The archive, from its beginning; `whole`: what is left is read, too, since only then a packed one is checked."""
-    opener = _PACKED.get(formats.compression(path))
+    is_packed = bool(formats.compression(path))
     try:
-        with opener(path) if opener else path.open("rb") as stream:
-            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar:
+        with fetch.opened(path) as stream:
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
                 yield tar
-            while whole and opener and stream.read(_BLOCK):
+            while whole and is_packed and stream.read(_BLOCK):
                 pass
-    except (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile, zstd.ZstdError) as error:
+    except (tarfile.TarError, *fetch.DAMAGE) as error:
         raise _odd(path, f"the archive is truncated or damaged ({error})", "Damaged") from None
     except OSError as error:
         if error.filename or not str(error).startswith("Invalid data stream"):  # bz2's word for damage

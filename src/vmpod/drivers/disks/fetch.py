@@ -18,6 +18,8 @@ from vmpod.drivers.disks import formats
 
 _RESERVE_BYTES = 64 << 20  # the engine's own database must still be written when an image has filled the rest
 _OPENERS: dict[str, Callable[[Path], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open, "zstd": zstd.open}
+DAMAGE = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zstd.ZstdError)
+"""what reading packed content raises when it is cut off or broken"""
 
 
 def check_room(what: str, folder: Path, wanted_bytes: int) -> None:
@@ -29,18 +31,22 @@ def check_room(what: str, folder: Path, wanted_bytes: int) -> None:
         raise Problem(what, why, f"df -h {disk}", "NoSpace")  # the folder itself is gone when it is read
 
 
+def opened(path: Path) -> BinaryIO:
+    """A file's content, unpacked while it is read where it is packed. Raises OSError; reading it raises DAMAGE, too."""
+    opener = _OPENERS.get(formats.compression(path))
+    return cast(BinaryIO, opener(path)) if opener else path.open("rb")
+
+
 def unpack(path: Path, folder: Path) -> Path:
     """The file itself, or its content unpacked into `folder` when it is compressed. Raises Problem."""
     packed = formats.compression(path)
     if not packed:
         return path
-    if packed not in _OPENERS:
-        raise Problem(f"unpack {path}", f"it is packed with {packed}", f"{packed} -d {path}", "Format")
     target = folder / "unpacked"
     try:
-        with cast(BinaryIO, _OPENERS[packed](path)) as source:
+        with opened(path) as source:
             files.copy_sparse(source, target, lambda _: check_room(f"unpack {path}", folder, 0))
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zstd.ZstdError) as error:
+    except DAMAGE as error:
         why = f"the {packed} data is truncated or damaged ({error})"
         raise Problem(f"unpack {path}", why, "copy it again", "Damaged") from None
     return target

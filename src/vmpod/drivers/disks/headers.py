@@ -36,16 +36,16 @@ def _qcow2(path: Path, head: bytes) -> None:
         fix = f"decrypt it where its key is: qemu-img convert --object secret,… -O qcow2 {path} plain.qcow2"
         raise Problem(f"use the image {path}", "it is encrypted", fix, "Format")
     if version >= 3 and struct.unpack(">Q", head[72:80])[0] & _QCOW2_CORRUPT:
-        raise _damaged(path, "QEMU has marked it as corrupt")
+        raise damaged(path, "QEMU has marked it as corrupt")
 
 
 def _vmdk(path: Path, head: bytes, size: int) -> None:
     flags, compression = struct.unpack("<I", head[8:12])[0], struct.unpack("<H", head[77:79])[0]
     directory = struct.unpack("<Q", head[56:64])[0]
     if flags & _VMDK_COMPRESSED and compression != 1:
-        raise _damaged(path, f"its grains are packed by method {compression}, which nobody knows")
+        raise damaged(path, f"its grains are packed by method {compression}, which nobody knows")
     if directory != _VMDK_AT_END and directory * _SECTOR >= size:
-        raise _damaged(path, "the directory of its grains lies beyond its end")
+        raise damaged(path, "the directory of its grains lies beyond its end")
 
 
 def _vdi(path: Path, head: bytes, size: int) -> None:
@@ -55,11 +55,12 @@ def _vdi(path: Path, head: bytes, size: int) -> None:
         fix = "merge it with the image beneath it: VBoxManage clonemedium"
         raise Problem(f"use the image {path}", "it lies on another image (a differencing VDI)", fix, "ForeignFile")
     if kind not in _VDI_ALONE:
-        raise _damaged(path, f"its kind is {kind}, which nobody knows")
+        raise damaged(path, f"its kind is {kind}, which nobody knows")
     if data + allocated * block > size:
-        raise _damaged(path, f"it ends after {size} of {data + allocated * block} bytes")
+        raise damaged(path, f"it ends after {size} of {data + allocated * block} bytes")
 
 
-def _damaged(path: Path, why: str) -> Problem:
-    fix = f"copy it again and compare: sha256sum {path}"
-    return Problem(f"use the image {path}", f"the image is truncated or damaged ({why})", fix, "Damaged")
+def damaged(path: Path, said: str) -> Problem:
+    """The Problem of an image that is cut off or broken."""
+    why = f"the image is truncated or damaged ({said})" if said else "the image is truncated or damaged"
+    return Problem(f"use the image {path}", why, f"copy it again and compare: sha256sum {path}", "Damaged")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmpod.base import proc
-from vmpod.base.errors import Problem
 from vmpod.drivers.disks import formats, headers
 
 _CORRUPT = 2  # qemu-img check: the image is corrupt; 3: it only leaks clusters
@@ -32,7 +31,7 @@ async def inspect(path: Path, format: str = "") -> DiskInfo:
     argv = ["qemu-img", "info", "--output=json", "-f", found, str(path)]
     done = await proc.run(argv, what=f"use the image {path}", check=False)
     if done.code != 0:
-        raise damaged(path, done.err.decode(errors="replace").strip())
+        raise headers.damaged(path, done.err.decode(errors="replace").strip())
     seen = json.loads(done.out)
     return DiskInfo(found, int(seen["virtual-size"]), int(seen.get("actual-size") or 0))
 
@@ -44,10 +43,4 @@ async def check(path: Path, found: str) -> None:
     argv = ["qemu-img", "check", "-q", "-f", found, str(path)]
     done = await proc.run(argv, what=f"check the image {path}", check=False, timeout_s=1800)
     if done.code == _CORRUPT or any(word in done.err for word in _BEYOND):
-        raise damaged(path, done.err.decode(errors="replace").strip().splitlines()[0] if done.err else "")
-
-
-def damaged(path: Path, said: str) -> Problem:
-    """The Problem of an image that is cut off or broken."""
-    why = f"the image is truncated or damaged ({said})" if said else "the image is truncated or damaged"
-    return Problem(f"use the image {path}", why, f"copy it again and compare: sha256sum {path}", "Damaged")
+        raise headers.damaged(path, done.err.decode(errors="replace").strip().splitlines()[0] if done.err else "")
