@@ -46,7 +46,10 @@ async def test_masquerade_leases_one_address_with_all_options(
 async def test_a_guest_is_told_other_name_servers(open_home: OpenHome, guest_of: Plug) -> None:
     network = await open_home()
     guest = guest_of(await network.attach("vm", machine=MachineNic(servers=("10.1.0.1", "10.1.0.53"))))
-    assert guest.lease()["dns"] == "10.1.0.1 10.1.0.53"
+    await network.announce(Snapshot(guests={"vm": Told("late", ("a.example",))}))
+    told = guest.lease()
+    assert told["dns"] == "10.1.0.1 10.1.0.53"
+    assert not told.get("search"), "its servers come with its domains, here none"
 
 
 async def test_what_the_snapshot_tells_of_a_guest_reaches_it(open_home: OpenHome, guest_of: Plug) -> None:

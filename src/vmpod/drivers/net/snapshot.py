@@ -73,10 +73,12 @@ def _lease(a: Attachment, nic: MachineNic, config: NetworkConfig, guest: Guest) 
     """One machine's lease. The server's own address is the guest's gateway, as in KubeVirt's DHCP server."""
     network: IPv4Network = config.pods if nic.binding == "bridge" else guest_network(nic)
     router = a.gateway if nic.binding == "bridge" else str(network[1])
+    # a card that is told its servers is told its domains with them, and there may be none
+    search = nic.search if nic.servers else nic.search or guest.search
     return {
         "netns": a.netns_path, "device": GUEST_BRIDGE, "mac": a.guest_mac, "ip": a.guest_ip,
         "mask": str(network.netmask), "router": router, "server": router, "dns": config.dns_address,
-        "mtu": a.mtu, "hostname": nic.hostname or guest.hostname, "search": list(nic.search or guest.search),
+        "mtu": a.mtu, "hostname": nic.hostname or guest.hostname, "search": list(search),
         "servers": list(nic.servers), "routes": [], "options": [list(option) for option in nic.options],
     }  # fmt: skip
 
