@@ -139,6 +139,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "a VHD whose header lies beyond the end": (spoiled("vpc", 16, u64(1 << 50)), "damaged"),
     "gzip that ends early": (plain(gzip.compress(RAW)[:-4000]), "truncated or damaged"),
     "gzip with a wrong sum": (plain(gzip.compress(RAW)[:-8] + bytes(8)), "truncated or damaged"),
+    "gzip of no known block": (plain(gzip.compress(RAW)[:10] + b"\xff" * 900), "truncated or damaged"),
     "xz that ends early": (plain(lzma.compress(RAW)[:-4000]), "truncated or damaged"),
     "bzip2 that ends early": (plain(bz2.compress(RAW)[:-4000]), "truncated or damaged"),
     "bzip2 with other bytes in it": (plain(bz2.compress(RAW)[:9000] + bytes(9000)), "truncated or damaged"),

@@ -38,7 +38,9 @@ def is_archive(path: Path) -> bool:
     try:
         with fetch.opened(path) as file:
             head = file.read(_USTAR + 5)
-    except fetch.DAMAGE:
+    except fetch.DAMAGE as error:
+        if not fetch.is_damage(error):
+            raise
         return False
     return bool(head[_USTAR : _USTAR + 5] == b"ustar")
 
@@ -93,9 +95,7 @@ def _opened(path: Path, *, whole: bool = False) -> Iterator[tarfile.TarFile]:
             while whole and is_packed and stream.read(_BLOCK):
                 pass
     except (tarfile.TarError, *fetch.DAMAGE) as error:
-        raise _odd(path, f"the archive is truncated or damaged ({error})", "Damaged") from None
-    except OSError as error:
-        if error.filename or not str(error).startswith("Invalid data stream"):  # bz2's word for damage
+        if not isinstance(error, tarfile.TarError) and not fetch.is_damage(error):
             raise
         raise _odd(path, f"the archive is truncated or damaged ({error})", "Damaged") from None
 

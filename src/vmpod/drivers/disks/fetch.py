@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,8 +19,9 @@ from vmpod.drivers.disks import formats
 
 _RESERVE_BYTES = 64 << 20  # the engine's own database must still be written when an image has filled the rest
 _OPENERS: dict[str, Callable[[Path], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open, "zstd": zstd.open}
-DAMAGE = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zstd.ZstdError)
-"""what reading packed content raises when it is cut off or broken"""
+_DAMAGE = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, zstd.ZstdError)
+DAMAGE = (*_DAMAGE, OSError)
+"""what reading packed content raises when it is cut off or broken; see `is_damage` for the last"""
 
 
 def check_room(what: str, folder: Path, wanted_bytes: int) -> None:
@@ -29,6 +31,11 @@ def check_room(what: str, folder: Path, wanted_bytes: int) -> None:
         disk = next(one for one in (folder.resolve(), *folder.resolve().parents) if one.is_mount())
         why = f"it takes {wanted_bytes >> 20} MiB, and {free >> 20} MiB are free on the disk of {disk}"
         raise Problem(what, why, f"df -h {disk}", "NoSpace")  # the folder itself is gone when it is read
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether an error tells of broken content: bzip2 says so by an OSError that no system call has numbered."""
+    return isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno is None)
 
 
 def opened(path: Path) -> BinaryIO:
@@ -47,6 +54,8 @@ def unpack(path: Path, folder: Path) -> Path:
         with opened(path) as source:
             files.copy_sparse(source, target, lambda _: check_room(f"unpack {path}", folder, 0))
     except DAMAGE as error:
+        if not is_damage(error):
+            raise
         why = f"the {packed} data is truncated or damaged ({error})"
         raise Problem(f"unpack {path}", why, "copy it again", "Damaged") from None
     return target
