@@ -6,7 +6,7 @@ import struct
 import uuid
 from dataclasses import dataclass
 
-from vmpod.drivers.inspection import lvm
+from vmpod.drivers.inspection import btrfs, lvm
 from vmpod.drivers.inspection.blocks import Blocks
 
 
@@ -35,6 +35,8 @@ def mark(part: Blocks) -> Mark:
         serial = struct.unpack("<I", head[67:71] if wide else head[39:43])[0]
         label = _text(head[71:82] if wide else head[43:54])
         return Mark("vfat", label, uuid=f"{serial >> 16:04X}-{serial & 0xFFFF:04X}")
+    if (block := part.read(btrfs.SUPER, 4096))[0x40:0x48] == btrfs.MAGIC and len(block) == 4096:
+        return _btrfs(block)
     return Mark(_other(part, head))
 
 
@@ -45,8 +47,6 @@ def _other(part: Blocks, head: bytes) -> str:
         return "lvm"
     if head[4086:4096] == b"SWAPSPACE2":
         return "swap"
-    if part.read(0x10040, 8) == b"_BHRfS_M":
-        return "btrfs"
     if part.read(0x8001, 5) == b"CD001":
         return "iso9660"
     if part.read(0x1000, 4) == b"\xfcN+\xa9" or head.startswith(b"-FVE-FS-", 3):
@@ -72,3 +72,8 @@ def _ext(head: bytes) -> Mark:
 def _xfs(head: bytes) -> Mark:
     size, free = struct.unpack(">I", head[4:8])[0], struct.unpack(">Q", head[144:152])[0]
     return Mark("xfs", _text(head[108:120]), free * size, str(uuid.UUID(bytes=head[32:48])))
+
+
+def _btrfs(block: bytes) -> Mark:
+    size, used = struct.unpack("<QQ", block[0x70:0x80])
+    return Mark("btrfs", _text(block[0x12B:0x22B]), max(0, size - used), str(uuid.UUID(bytes=block[0x20:0x30])))

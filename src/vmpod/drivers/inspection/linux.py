@@ -90,10 +90,10 @@ def users(tree: Tree) -> Iterator[str]:
             yield parts[0]
 
 
-def fstab(tree: Tree) -> list[tuple[str, str]]:
-    """The device and the mount point of each line."""
+def fstab(tree: Tree) -> list[tuple[str, str, str]]:
+    """The device, the mount point and the options of each line."""
     lines = (line.split() for line in tree.text("/etc/fstab").splitlines() if not line.lstrip().startswith("#"))
-    return [(parts[0], parts[1]) for parts in lines if len(parts) >= 3]
+    return [(parts[0], parts[1], parts[3] if len(parts) > 3 else "") for parts in lines if len(parts) >= 3]
 
 
 def roots(tree: Tree) -> list[tuple[str, str]]:
@@ -108,7 +108,7 @@ def roots(tree: Tree) -> list[tuple[str, str]]:
 
 def troubles(tree: Tree) -> Iterator[Trouble]:
     """Disks that are named by their order, which another bus changes."""
-    named = [("/etc/fstab", device) for device, _ in fstab(tree)] + roots(tree)
+    named = [("/etc/fstab", device) for device, _, _ in fstab(tree)] + roots(tree)
     seen = set[tuple[str, str]]()
     for where, device in named:
         if _BY_ORDER.fullmatch(device) and (where, device) not in seen:
@@ -119,5 +119,5 @@ def troubles(tree: Tree) -> Iterator[Trouble]:
 
 def disk_names(tree: Tree) -> tuple[str, ...]:
     """The beginnings (sd, vd, hd, xvd) of the names that the boot loader and fstab give to disks."""
-    named = [device for device, _ in fstab(tree)] + [device for _, device in roots(tree)]
+    named = [device for device, _, _ in fstab(tree)] + [device for _, device in roots(tree)]
     return tuple(sorted({match[1] for device in named if (match := re.match(r"/dev/(sd|hd|xvd|vd)[a-z]", device))}))

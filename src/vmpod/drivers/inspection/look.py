@@ -13,7 +13,7 @@ import resource
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from vmpod.base.errors import Problem
 from vmpod.drivers.disks import formats, headers
 from vmpod.drivers.inspection import blocks, facts, filesystems, linux, lvm, partitions, trees, windows
 from vmpod.drivers.inspection.blocks import Blocks, Slice
+from vmpod.drivers.inspection.btrfs import Btrfs
 from vmpod.drivers.inspection.facts import Image, Part, System, Trouble
 from vmpod.drivers.inspection.partitions import Division
 from vmpod.drivers.inspection.trees import Tree, Volume
@@ -29,6 +30,7 @@ from vmpod.drivers.inspection.xfs import Xfs
 _MOST_MEMORY = 2 << 30
 _LONGEST_S = 120.0
 _NOBODY = 65534
+_OWN_READERS: Mapping[str, Callable[[Blocks], Volume]] = {"xfs": Xfs, "btrfs": Btrfs}
 _LOADERS = ("BOOTX64.EFI", "BOOTAA64.EFI", "BOOTIA32.EFI")
 
 
@@ -104,8 +106,8 @@ def _found(part: Part, piece: Blocks) -> Found:
 
 def _volume(filesystem: str, piece: Blocks) -> Volume | None:
     try:
-        if filesystem == "xfs":
-            return Xfs(piece)
+        if filesystem in _OWN_READERS:
+            return _OWN_READERS[filesystem](piece)
         return trees.Sleuth(piece) if filesystem in trees.READ_BY_TSK else None
     except OSError:
         return None
@@ -134,17 +136,24 @@ def _efi(found: list[Found]) -> list[str]:
 
 
 def _system(found: list[Found]) -> System:
-    for one in found:
-        if one.volume is None:
-            continue
-        tree = Tree(one.volume)
+    for volume in (volume for one in found for volume in _volumes(one)):
+        tree = Tree(volume)
         if windows.is_windows(tree):
             return windows.system(tree)
         if linux.is_linux(tree):
-            whole = Tree(one.volume, mounted(tree, found, one))
-            seen = linux.system(whole)
+            seen = linux.system(Tree(volume, mounted(tree, found, volume)))
             return dataclasses.replace(seen, troubles=(*seen.troubles, *_loader_troubles(found)))
     return System(troubles=tuple(_loader_troubles(found)))
+
+
+def _volumes(one: Found) -> Iterator[Volume]:
+    """What may be the root of a system in a part: its file system, and of btrfs the subvolumes, the upper ones first,
+    for below them are snapshots."""
+    if one.volume is not None:
+        yield one.volume
+    if isinstance(one.volume, Btrfs):
+        inner = one.volume.subvolumes()
+        yield from (inner[path] for path in sorted(inner, key=lambda path: (path.count("/"), path)))
 
 
 def _loader_troubles(found: list[Found]) -> Iterator[Trouble]:
@@ -154,18 +163,25 @@ def _loader_troubles(found: list[Found]) -> Iterator[Trouble]:
                       "copy it to /EFI/BOOT/BOOTX64.EFI, or keep a persistent firmware and choose it once")  # fmt: skip
 
 
-def mounted(tree: Tree, found: list[Found], root: Found) -> dict[str, Volume]:
+def mounted(tree: Tree, found: list[Found], root: Volume) -> dict[str, Volume]:
     """The other file systems at the places where fstab mounts them; a partition with kernels is /boot in any case."""
     places: dict[str, Volume] = {}
     named = _by_name(found)
-    for device, place in linux.fstab(tree):
+    for device, place, options in linux.fstab(tree):
         one = named.get(device.strip('"'))
-        if one is not None and one is not root and one.volume is not None and place.startswith("/") and place != "/":
-            places[place.rstrip("/")] = one.volume
+        volume = _subvolume(one.volume, options) if one is not None else None
+        if volume is not None and volume is not root and place.startswith("/") and place != "/":
+            places[place.rstrip("/")] = volume
     for one in found:
-        if one is not root and one.volume is not None and "/boot" not in places and _has_kernel(Tree(one.volume)):
+        if "/boot" not in places and one.volume not in (root, None) and _has_kernel(Tree(one.volume)):
             places["/boot"] = one.volume
     return places
+
+
+def _subvolume(volume: Volume | None, options: str) -> Volume | None:
+    """What is mounted by these options: of btrfs the subvolume that `subvol=` names."""
+    name = next((word[7:] for word in options.split(",") if word.startswith("subvol=")), "")
+    return volume.subvolumes().get(name.strip("/")) if name and isinstance(volume, Btrfs) else volume
 
 
 def _by_name(found: list[Found]) -> Mapping[str, Found]:
