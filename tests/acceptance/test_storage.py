@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from vmpod.base.paths import Paths
+from vmpod.testing import buckets, certificates
 from vmpod.testing.guest import write_disk
 
 from ..e2e.product import Product, wait
@@ -171,6 +172,29 @@ def test_every_format_over_http(home: Product, url: str) -> None:
     is_shown(home, "boots", "Running")
     echoes(home, "boots")
     (home.home / "quick.img").unlink()
+    remove_all(home)
+
+
+def test_objects_of_buckets(home: Product, files: Path, tmp_path: Path) -> None:
+    """Signed with what the secret says, or refused by the store with its reason."""
+    for name in ("b/disk.qcow2", "public/disk.qcow2"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes((files / "quick.qcow2").read_bytes())
+    made = certificates.make()
+    with buckets.s3(tmp_path, certificates=made) as s3, buckets.google(tmp_path) as google:
+        apply(home, buckets.secret("key", accessKeyId=buckets.KEY_ID, secretKey=buckets.SECRET),
+              buckets.secret("account", credentials_json=google.key_file()),
+              {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.pem": made.ca.decode()}},
+              datavolume("s3", s3={"url": f"{s3.url}/b/disk.qcow2", "secretRef": "key", "certConfigMap": "ca"}),
+              datavolume("all", s3={"url": f"{s3.url}/public/disk.qcow2", "certConfigMap": "ca"}),
+              datavolume("nobody", s3={"url": f"{s3.url}/b/disk.qcow2", "certConfigMap": "ca"}),
+              datavolume("gcs", gcs={"url": f"{google.url}/b/disk.qcow2", "secretRef": "account"}))  # fmt: skip
+        for name in ("s3", "all", "gcs"):
+            reaches(home, name, "Succeeded")
+        fails(home, "nobody", "the server answered 403 Forbidden: AccessDenied", "ImportScheduled")
+    apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "gcs"}}))
+    is_shown(home, "boots", "Running")
+    echoes(home, "boots")
     remove_all(home)
 
 

@@ -67,6 +67,10 @@ def condition_of(world: World, type: str) -> tuple[str, str, str]:
         ({"http": {"url": "http://x/y"}}, {"import.source": "http", "import.endpoint": "http://x/y"}),
         ({"http": {"url": "http://x/y", "extraHeaders": ["a: b", "c: d"], "secretExtraHeaders": ["key"]}},
          {"import.extraHeaders.0": "a: b", "import.extraHeaders.1": "c: d", "import.secretExtraHeaders.0": "key"}),
+        ({"s3": {"url": "http://x/b/k", "secretRef": "key", "certConfigMap": "ca"}},
+         {"import.source": "s3", "import.endpoint": "http://x/b/k", "import.secretName": "key", "import.certConfigMap": "ca"}),
+        ({"gcs": {"url": "gs://b/k", "secretRef": "key"}},
+         {"import.source": "gcs", "import.endpoint": "gs://b/k", "import.secretName": "key"}),
         (
             {"registry": {"url": "docker://a/b", "pullMethod": "node", "secretRef": "key"}},
             {"import.source": "registry", "import.endpoint": "docker://a/b", "import.registryImportMethod": "node",

@@ -25,6 +25,8 @@ def volume(**spec: Any) -> Object:
     {}, {"pvc": CLAIM, "storage": None}, {"source": {"blank": {}}}, {"source": {"upload": {}}},
     {"source": {"registry": {"url": "docker://a/b:1", "pullMethod": "node"}}},
     {"source": {"pvc": {"name": "a", "namespace": "b"}}, "storage": {}},
+    {"source": {"s3": {"url": "https://s3.eu-west-1.amazonaws.com/b/k", "secretRef": "a", "certConfigMap": "b"}}},
+    {"source": {"gcs": {"url": "gs://b/k", "secretRef": "a"}}}, {"source": {"gcs": {"url": "https://host/b/k"}}},
     {"source": None, "sourceRef": {"kind": "DataSource", "name": "a"}, "storage": {}},
 ])
 def test_right(spec: Object) -> None:
@@ -44,6 +46,9 @@ def test_right(spec: Object) -> None:
     ({"source": {}}, "spec.source: Invalid value: []: Missing Data volume source"),
     ({"source": {"blank": {}, "upload": {}}}, 'spec.source: Invalid value: ["blank","upload"]: Multiple Data volume sources'),
     ({"source": {"http": {}}}, 'spec.source.http.url: Invalid value: "": source URL is empty'),
+    ({"source": {"s3": {"url": "s3://b/k"}}}, 'spec.source.s3.url: Invalid value: "s3://b/k": Invalid source URL scheme: '
+     "s3://b/k, must be one of http, https"),
+    ({"source": {"gcs": {"secretRef": "a"}}}, 'spec.source.gcs.url: Invalid value: "": source URL is empty'),
     ({"source": {"registry": {"url": "a/b:1"}}}, 'spec.source.registry.url: Invalid value: "a/b:1": Invalid source URL '
      "scheme: a/b:1, must be one of docker, oci-archive"),
     ({"source": {"registry": {"url": "docker://a", "pullMethod": "x"}}},
@@ -62,8 +67,9 @@ def test_spec_is_immutable() -> None:
 
 def test_warnings() -> None:
     assert DATAVOLUME.warnings(volume()) == []
-    assert DATAVOLUME.warnings(volume(source={"s3": {"url": "a"}}, checkpoints=[{}], priorityClassName="x")) == [
-        "spec.source.s3: not supported yet, nothing starts with it",
+    assert DATAVOLUME.warnings(volume(source={"gcs": {"url": "gs://a/b", "secretRef": "c"}})) == []
+    assert DATAVOLUME.warnings(volume(source={"vddk": {"url": "a"}}, checkpoints=[{}], priorityClassName="x")) == [
+        "spec.source.vddk: not supported yet, nothing starts with it",
         "spec.checkpoints: not supported yet, ignored",
         "spec.priorityClassName: not supported yet, ignored",
     ]

@@ -12,13 +12,15 @@ from vmpod.model.meta import Object, get, name, namespace
 OWNED_BY = "cdi.kubevirt.io/ownedByDataVolume"
 _IMPORT = "cdi.kubevirt.io/storage.import."
 _STORAGE = "cdi.kubevirt.io/storage."
-_SUPPORTED = ("blank", "http", "pvc", "registry", "snapshot", "upload")
+_SUPPORTED = ("blank", "gcs", "http", "pvc", "registry", "s3", "snapshot", "upload")
 UPLOAD_TARGET = "cdi.kubevirt.io/storage.upload.target"
 _CLAIM_FIELDS = ("accessModes", "resources", "storageClassName", "volumeMode", "volumeName", "selector",
                  "dataSource", "dataSourceRef")
 _IGNORED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
 _SOURCE_FIELDS = {
     "http": ("certConfigMap", "checksum", "extraHeaders", "secretExtraHeaders", "secretRef", "url"),
+    "s3": ("certConfigMap", "secretRef", "url"),
+    "gcs": ("secretRef", "url"),
     "registry": ("pullMethod", "secretRef", "url"),
     "blank": (),
     "upload": (),

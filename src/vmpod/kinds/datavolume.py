@@ -27,6 +27,8 @@ _SPEC: Tree = {
     "source": {
         **dict.fromkeys(SOURCES, BLOCKS),
         "registry": {**_FROM, "certConfigMap": BLOCKS, "pullMethod": ACTED, "imageStream": BLOCKS, "platform": BLOCKS},
+        "s3": _FROM,
+        "gcs": {"url": ACTED, "secretRef": ACTED},
         "http": {**_FROM, "checksum": ACTED, "extraHeaders": ACTED, "secretExtraHeaders": ACTED},
         "blank": ACTED,
         "upload": ACTED,
@@ -92,8 +94,10 @@ def _source_errors(spec: Object) -> Iterator[FieldError]:
 
 def _one_source(kind: str, source: Object, path: str, content: str) -> Iterator[FieldError]:
     match kind:
-        case "http":
+        case "http" | "s3":
             yield from _url_errors(text(source, "url"), f"{path}.url", ("http", "https"))
+        case "gcs":
+            yield from _url_errors(text(source, "url"), f"{path}.url", ("gs", "http", "https"))
         case "registry":
             yield from _registry_errors(source, path, content)
         case "blank" if content == "archive":

@@ -62,7 +62,7 @@ class Filler:
                 await self._fill_from_snapshot(claim, folder)
             case "registry":
                 await self.lay(claim, folder, await self._pulled(claim))
-            case "http" | "file":
+            case "http" | "s3" | "gcs" | "file":
                 await self.bring_in(claim, folder, source, progress)
             case _:
                 why = f"the source {source!r} is not known"
@@ -130,12 +130,13 @@ class Filler:
         said = meta.annotations(claim)
         secret, authorities = said.get(claims.SECRET_NAME, ""), said.get(claims.CERTIFICATES, "")
         data = self._data(SECRET, claim, secret) if secret else {}
-        words = [base64.b64decode(data.get(key, "")).decode() for key in ("accessKeyId", "secretKey")]
         bundle = self._data(CONFIGMAP, claim, authorities) if authorities else {}
-        hidden = [base64.b64decode(text).decode() for one in claims.numbered(claim, claims.SECRET_HEADERS)
-                  for text in self._data(SECRET, claim, one).values()]  # fmt: skip
+        secrets = [self._data(SECRET, claim, one) for one in claims.numbered(claim, claims.SECRET_HEADERS)]
+        hidden = [_text(one, key) for one in secrets for key in one]
         shown = claims.numbered(claim, claims.HEADERS)
-        return Access(words[0], words[1], "\n".join(bundle.values()), tuple(shown), tuple(hidden))
+        account = _text(data, "credentials.json") or _text(data, "creds.json")
+        return Access(_text(data, "accessKeyId"), _text(data, "secretKey"), "\n".join(bundle.values()), tuple(shown),
+                      tuple(hidden), account)  # fmt: skip
 
     def _data(self, kind: Kind, claim: Object, wanted: str) -> dict[str, str]:
         found = self._cache.get(kind, namespace(claim), wanted)
@@ -143,6 +144,14 @@ class Filler:
             why = f'{kind.kind.lower()} "{wanted}" not found'
             raise Problem(f"import into the claim {name(claim)}", why, f"kubectl get {kind.plural}", "NotFound")
         return dict(found.get("data") or {})
+
+
+def _text(data: dict[str, str], key: str) -> str:
+    """An entry of a secret; empty when it is not there. Raises Problem for one that is no text."""
+    try:
+        return base64.b64decode(data.get(key, "")).decode()
+    except ValueError:
+        raise Problem("read the secret of an import", f"its {key} is no text", reason="Unsupported") from None
 
 
 def is_filled(paths: Paths, folder: Path, claim: Object) -> bool:

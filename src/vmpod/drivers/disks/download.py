@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import re
 import ssl
 import time
 import urllib.error
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from vmpod.base.errors import Problem
+from vmpod.drivers.disks import buckets
+from vmpod.drivers.disks.buckets import Signer
 from vmpod.drivers.disks.fetch import check_room
 
 _CHUNK = 1 << 20
@@ -22,15 +25,18 @@ _TIMEOUT_S = 60
 _PAUSES_S = (0.5, 2.0, 5.0)  # before a new try; after these, with nothing gained, it is given up
 _CHECKSUMS = ("md5", "sha1", "sha256", "sha512")  # CDI's
 _BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError)
+_TOLD = re.compile(rb"<(?:Code|Message)>([^<]{1,500})</")  # S3's and Google's reasons for a refusal
+KINDS = ("http", "s3", "gcs")
+"""of sources that are read over HTTP"""
 Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Access:
-    """What a server wants to know of us, and by which authorities (PEM; empty: the system's) it is known.
+    """What a server wants to know of us, and by which authorities (PEM) besides the system's it is known.
 
     `headers` are sent wherever a redirection leads, `secret_headers` only to the server that the URL names; each is
-    `Name: value`.
+    `Name: value`. Of S3 the name and password are a key; `credentials` is the text of a key file of Google's.
     """
 
     username: str = ""
@@ -38,6 +44,7 @@ class Access:
     authorities: str = ""
     headers: tuple[str, ...] = ()
     secret_headers: tuple[str, ...] = ()
+    credentials: str = ""
 
 
 @dataclass
@@ -46,6 +53,7 @@ class _Transfer:
 
     url: str
     access: Access
+    sign: Signer
     algorithm: str
     progress: Progress
     length: int = 0
@@ -61,7 +69,7 @@ class _Transfer:
     def take(self, out: IO[bytes]) -> None:
         """Ask for what is missing, and write it. Raises what urllib and the connection raise."""
         asked = {"Range": f"bytes={self.done}-", "If-Range": self.version} if self.done else {}
-        with _open(self.url, self.access, asked) as answer:
+        with _open(self.url, self.access, self.sign, asked) as answer:
             is_rest = str(answer.headers.get("Content-Range")).startswith(f"bytes {self.done}-")
             if self.done and not (answer.status == http.client.PARTIAL_CONTENT and is_rest):  # another version now
                 out.seek(0)
@@ -86,22 +94,46 @@ class _Transfer:
         self.version = strong if headers.get("Accept-Ranges") == "bytes" and self.length else ""
 
 
-def download(url: str, target: Path, *, checksum: str, progress: Progress, access: Access = Access()) -> Path:
-    """Fetch an http or https URL to `target`; `checksum` is `ALGORITHM:HEX` or empty. Raises Problem."""
-    what = f"download {url}"
+def download(
+    source: str, target: Path, *, checksum: str, progress: Progress, access: Access = Access(), kind: str = "http"
+) -> Path:
+    """Fetch an http or https URL to `target`; `checksum` is `ALGORITHM:HEX` or empty. Raises Problem.
+
+    The kinds s3 and gcs are objects in buckets.
+    """
+    what = f"download {source}"
+    url = source if kind == "http" else buckets.object_url(source)
     if not url.startswith(("http://", "https://")):
         raise Problem(what, "only http and https are understood", reason="Unsupported")
     algorithm, _, expected = (checksum or "sha256:").partition(":")
     if algorithm not in _CHECKSUMS or (checksum and not expected):
         why = f"the checksum {checksum!r} does not begin with one of {', '.join(f'{one}:' for one in _CHECKSUMS)}"
         raise Problem(what, why, "write it as sha256:…", "Checksum")
-    transfer = _Transfer(url, access, algorithm, progress)
+    transfer = _Transfer(url, access, _signer(kind, url, access), algorithm, progress)
     with target.open("wb") as out:
         _fetch(transfer, out, what)
     if expected and transfer.digest.hexdigest() != expected.lower():
         why = f"its {algorithm} is {transfer.digest.hexdigest()}, not {expected}"
         raise Problem(what, why, "correct the checksum or the URL", "Checksum")
     return target
+
+
+def _signer(kind: str, url: str, access: Access) -> Signer:
+    """Who asks, as the server wants to be told. Raises Problem."""
+    match kind:
+        case "s3":
+            return buckets.s3_signer(url, access.username, access.password)
+        case "gcs":
+            return buckets.google_signer(url, access.credentials)
+        case _:
+            return lambda headers: _basic(access)
+
+
+def _basic(access: Access) -> dict[str, str]:
+    if not access.username:
+        return {}
+    said = base64.b64encode(f"{access.username}:{access.password}".encode()).decode()
+    return {"Authorization": f"Basic {said}"}
 
 
 def _fetch(transfer: _Transfer, out: IO[bytes], what: str) -> None:
@@ -113,11 +145,11 @@ def _fetch(transfer: _Transfer, out: IO[bytes], what: str) -> None:
             transfer.take(out)
             return
         except urllib.error.HTTPError as error:
-            raise _failed(what, transfer, f"the server answered {error.code} {error.reason}") from None
+            raise _failed(what, transfer, f"the server answered {error.code} {error.reason}{_reasons(error)}") from None
         except (urllib.error.URLError, *_BROKEN) as error:
             why = str(getattr(error, "reason", "") or error) or type(error).__name__
-        except ValueError as error:  # a header that HTTP has no place for
-            raise Problem(what, str(error), "correct the extra headers", "Unsupported") from None
+        except ValueError as error:  # a header that HTTP has no place for, certificates that are none
+            raise Problem(what, str(error), "correct what the source says", "Unsupported") from None
         if transfer.done > before:
             pauses = list(_PAUSES_S)
         if not transfer.version or not pauses:
@@ -125,13 +157,22 @@ def _fetch(transfer: _Transfer, out: IO[bytes], what: str) -> None:
         time.sleep(pauses.pop(0))
 
 
+def _reasons(error: urllib.error.HTTPError) -> str:
+    """What the server's answer says more than its number."""
+    try:
+        found = _TOLD.findall(error.read(4096))
+    except (OSError, http.client.HTTPException):
+        return ""
+    return "".join(f": {one.decode(errors='replace')}" for one in found[:2])
+
+
 def _failed(what: str, transfer: _Transfer, why: str) -> Problem:
     return Problem(what, why, f"curl -I {transfer.url}", "Http")
 
 
-def _open(url: str, access: Access, asked: dict[str, str]) -> Any:
+def _open(url: str, access: Access, sign: Signer, asked: dict[str, str]) -> Any:
     """Open a URL; a redirection leads to http or https only."""
-    trusted = ssl.create_default_context(cadata=access.authorities or None)
+    trusted = _trusted(access)
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(context=trusted),
@@ -139,13 +180,22 @@ def _open(url: str, access: Access, asked: dict[str, str]) -> Any:
         urllib.request.HTTPErrorProcessor(), urllib.request.UnknownHandler(),
     ):
         opener.add_handler(handler)
-    request = urllib.request.Request(url, headers=asked | dict(map(_header, access.headers)))
-    for key, value in map(_header, access.secret_headers):
+    headers = asked | dict(map(_header, access.headers))
+    request = urllib.request.Request(url, headers=headers)
+    for key, value in (*map(_header, access.secret_headers), *sign(headers).items()):
         request.add_unredirected_header(key, value)
-    if access.username:
-        said = base64.b64encode(f"{access.username}:{access.password}".encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {said}")
     return opener.open(request, timeout=_TIMEOUT_S)
+
+
+def _trusted(access: Access) -> ssl.SSLContext:
+    """The authorities of the system and those of the source. Raises ValueError for what are no certificates."""
+    context = ssl.create_default_context()
+    if access.authorities:
+        try:
+            context.load_verify_locations(cadata=access.authorities)
+        except ssl.SSLError as error:
+            raise ValueError(f"the certificates in the ConfigMap cannot be read ({error.reason})") from None
+    return context
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ from typing import Any
 from vmpod.base import proc
 from vmpod.base.errors import Problem
 from vmpod.drivers.disks import archives, fetch, formats, split, trees
-from vmpod.drivers.disks.download import Access, download
+from vmpod.drivers.disks.download import KINDS, Access, download
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.disks.lifeline import end_with
 from vmpod.drivers.images import layout
@@ -36,10 +36,10 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Job:
-    """What to bring in: `kind` file (path), http (URL) or layout (OCI layout's folder); `inner` is a file inside.
+    """What to bring in: `kind` file (path), http, s3, gcs (URL) or layout (OCI layout's folder).
 
-    The kind `split` is a file that lists the files of a disk beside it. The kind `member` is a file in an OCI layout
-    that is kept as it is: no disk, so nothing is looked for in it.
+    `inner` is a file inside. The kind `split` is a file that lists the files of a disk beside it. The kind `member` is
+    a file in an OCI layout that is kept as it is: no disk, so nothing is looked for in it.
     """
 
     kind: str
@@ -178,8 +178,9 @@ def _local_file(job: Job, folder: Path, access: Access) -> Path:
         target = folder / "disk"
         layout.copy_disk(Path(job.source), target, path=job.inner, image=job.name)
         return target
-    if job.kind == "http":
-        return download(job.source, folder / "download", checksum=job.checksum, progress=say, access=access)
+    if job.kind in KINDS:
+        return download(job.source, folder / "download", checksum=job.checksum, progress=say, access=access,
+                        kind=job.kind)  # fmt: skip
     path = _existing(Path(job.source))
     if not job.inner:
         return path
