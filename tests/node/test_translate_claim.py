@@ -63,11 +63,36 @@ def test_a_new_claim_gets_a_volume_of_the_default_class() -> None:
 
 def test_a_claim_that_nobody_here_can_fill_is_not_bound_empty() -> None:
     wanted = claim()
-    wanted["spec"]["dataSourceRef"] = {"apiGroup": "cdi.kubevirt.io", "kind": "VolumeImportSource", "name": "x"}
+    wanted["spec"]["dataSourceRef"] = {"apiGroup": "forklift.konveyor.io", "kind": "OvirtVolumePopulator", "name": "x"}
     found = plan(seen(wanted))
     assert found.actions == () and [note.reason for note in found.events] == ["UnrecognizedDataSourceKind"]
     wanted["metadata"]["annotations"][claims.SOURCE] = "pvc"
     assert plan(seen(wanted)).actions
+
+
+def populated(protected: bool = True, **marks: str) -> Object:
+    wanted = claim(marks={key.replace("_", "."): text for key, text in marks.items()}, protected=protected)
+    wanted["spec"]["dataSourceRef"] = {"apiGroup": "cdi.kubevirt.io", "kind": "VolumeImportSource", "name": "x"}
+    return wanted
+
+
+def test_a_claim_of_a_populator_is_filled_before_it_is_bound() -> None:
+    assert plan(seen(populated())) == claims.ClaimPlan()  # the populator has not said with what
+    (made,) = plan(seen(populated(import_source="http"))).actions
+    assert isinstance(made, MakeVolume)
+    (kept,) = plan(seen(populated(False, import_source="http"), volume=volume())).actions
+    assert isinstance(kept, Patch) and kept.patch["metadata"]["finalizers"] == [claims.PROTECTION]
+    (started,) = plan(seen(populated(import_source="http"), volume=volume())).actions
+    assert started == StartImport(populated(import_source="http"), "pvc-u1", 0)
+    offered = populated(upload_target="")
+    assert isinstance(plan(seen(offered)).actions[0], MakeVolume)
+    assert plan(seen(offered, volume=volume())).actions == (OfferUpload(offered, "pvc-u1"),)
+    for phase in ("Running", "Failed"):
+        told = populated(import_source="http", pod_phase=phase)
+        assert plan(seen(told, volume=volume(), importing=phase == "Running")).actions == ()
+        assert status(seen(told, volume=volume())) == {"phase": "Pending"}
+    (bound,) = plan(seen(populated(import_source="http", pod_phase="Succeeded"), volume=volume())).actions
+    assert isinstance(bound, Patch) and bound.patch["spec"] == {"volumeName": "pvc-u1"}
 
 
 def test_then_it_is_bound() -> None:

@@ -22,6 +22,7 @@ from vmpod.controllers import (
     events,
     garbage,
     namespace,
+    populator,
     replicaset,
     scheduler,
     served,
@@ -43,7 +44,7 @@ from vmpod.reconcile.loop import Loop
 
 CONTROLLERS: tuple[ModuleType, ...] = (
     dataimportcron, datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, evacuation,
-    events, garbage, namespace, replicaset, scheduler, served, service, storageprofile, virtualmachine,
+    events, garbage, namespace, populator, replicaset, scheduler, served, service, storageprofile, virtualmachine,
     virtualmachineclone, virtualmachineexport, virtualmachineinstance, virtualmachineinstancemigration,
     virtualmachineinstancereplicaset, virtualmachinepool,
     virtualmachinerestore, virtualmachinesnapshot,

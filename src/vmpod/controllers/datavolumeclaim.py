@@ -102,3 +102,19 @@ def _request(volume: Object, source: Source) -> dict[str, str]:
     if kind == "pvc" and get(source.origin, "metadata", "annotations", _STORAGE + "contentType") == "archive":
         marks[_STORAGE + "contentType"] = "archive"
     return marks | {UPLOAD_TARGET: ""} if kind == "upload" else marks
+
+
+def refusal_of(claim: Object, spec: Object, source: Source) -> tuple[str, str] | None:
+    """The same for a claim that is there and names an object of this spec, of a populator."""
+    return refusal(_as_volume(claim, spec), source)
+
+
+def population(claim: Object, spec: Object, source: Source) -> dict[str, str]:
+    """The annotations by which such a claim is filled, as that of a DataVolume is."""
+    marks = _request(_as_volume(claim, spec), source)
+    del marks[OWNED_BY]
+    return marks
+
+
+def _as_volume(claim: Object, spec: Object) -> Object:
+    return {"metadata": claim["metadata"], "spec": {**spec, "pvc": claim["spec"]}}

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 from vmpod.client.cache import Cache
 from vmpod.kinds import DATASOURCE, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
+from vmpod.kinds.parts.populators import IMPORT, UPLOAD
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, is_deleting, name, namespace
 
 Named = tuple[str, str]
 _COPIED = {"pvc": PERSISTENTVOLUMECLAIM, "snapshot": VOLUMESNAPSHOT}
+_CLONED = {("", "PersistentVolumeClaim"): "pvc", ("snapshot.storage.k8s.io", "VolumeSnapshot"): "snapshot"}
 
 
 @dataclass(frozen=True)
@@ -97,3 +99,17 @@ def too_small(volume: Object, asked: object, source: Source) -> str:
         return ""
     return (f"The clone doesn't meet the validation requirements: target resources requests storage size is smaller "
             f"than the source {asked} < {source.size} of {name(source.origin or {})}")  # fmt: skip
+
+
+def of_populator(named: Object, cache: Cache) -> Source:
+    """The source that an object of a populator tells."""
+    given = get(named, "spec", "source", default={})
+    if named.get("kind") == UPLOAD:
+        return Source("upload")
+    if named.get("kind") == IMPORT:
+        return Source(*_one(given))
+    kind = _CLONED.get((str(given.get("apiGroup") or ""), str(given.get("kind"))))
+    if kind is None:
+        told = f"spec.source.kind {given.get('kind')} is not supported: use PersistentVolumeClaim or VolumeSnapshot"
+        return Source(lacking=("NotSupported", told))
+    return _with_origin(kind, {"name": given.get("name")}, namespace(named), cache)

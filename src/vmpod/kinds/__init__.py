@@ -44,9 +44,12 @@ from vmpod.kinds.virtualmachinepreference import VIRTUALMACHINEPREFERENCE
 from vmpod.kinds.virtualmachinerestore import VIRTUALMACHINERESTORE
 from vmpod.kinds.virtualmachinesnapshot import VIRTUALMACHINESNAPSHOT
 from vmpod.kinds.virtualmachinesnapshotcontent import VIRTUALMACHINESNAPSHOTCONTENT
+from vmpod.kinds.volumeclonesource import VOLUMECLONESOURCE
+from vmpod.kinds.volumeimportsource import VOLUMEIMPORTSOURCE
 from vmpod.kinds.volumesnapshot import VOLUMESNAPSHOT
 from vmpod.kinds.volumesnapshotclass import VOLUMESNAPSHOTCLASS
 from vmpod.kinds.volumesnapshotcontent import VOLUMESNAPSHOTCONTENT
+from vmpod.kinds.volumeuploadsource import VOLUMEUPLOADSOURCE
 from vmpod.model.meta import Object
 
 KINDS: tuple[Kind, ...] = (
@@ -87,6 +90,9 @@ KINDS: tuple[Kind, ...] = (
     DATASOURCE,
     DATAIMPORTCRON,
     STORAGEPROFILE,
+    VOLUMEIMPORTSOURCE,
+    VOLUMEUPLOADSOURCE,
+    VOLUMECLONESOURCE,
     VOLUMESNAPSHOT,
     VOLUMESNAPSHOTCONTENT,
     VOLUMESNAPSHOTCLASS,
@@ -159,9 +165,12 @@ __all__ = [
     "VIRTUALMACHINERESTORE",
     "VIRTUALMACHINESNAPSHOT",
     "VIRTUALMACHINESNAPSHOTCONTENT",
+    "VOLUMECLONESOURCE",
+    "VOLUMEIMPORTSOURCE",
     "VOLUMESNAPSHOT",
     "VOLUMESNAPSHOTCLASS",
     "VOLUMESNAPSHOTCONTENT",
+    "VOLUMEUPLOADSOURCE",
     "Kind",
     "find",
     "for_kind",

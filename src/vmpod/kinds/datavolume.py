@@ -37,6 +37,10 @@ _SPEC: Tree = {
     },
     "sourceRef": ACTED,
 }
+PREALLOCATION = _SPEC["preallocation"]
+IMPORTED: Tree = {"source": _SPEC["source"], "contentType": ACTED, "preallocation": PREALLOCATION, "targetClaim": ACTED}
+"""What of a VolumeImportSource is acted on"""
+_LOCAL_SOURCES = ("pvc", "snapshot", "upload")  # of DataVolumes alone
 
 
 def default(obj: Object) -> Object:
@@ -77,10 +81,28 @@ def _storage_errors(spec: Object) -> Iterator[FieldError]:
         yield required("spec.pvc.accessModes", "at least 1 access mode is required")
 
 
-def _source_errors(spec: Object) -> Iterator[FieldError]:
+def content_errors(spec: Object) -> Iterator[FieldError]:
+    """What the volume is to hold: a disk or files."""
     content = text(spec, "contentType")
     if content not in ("", "kubevirt", "archive"):
         yield wrong("spec.contentType", content, "ContentType not one of: kubevirt, archive")
+
+
+def import_errors(spec: Object) -> Iterator[FieldError]:
+    """The one source of a VolumeImportSource."""
+    yield from content_errors(spec)
+    source = mapping(spec.get("source"))
+    given = set_keys(source, tuple(key for key in SOURCES if key not in _LOCAL_SOURCES))
+    if len(given) != 1:
+        told = "Multiple VolumeImport sources" if given else "Missing VolumeImport source"
+        yield wrong("spec.source", given, told)
+    for key in given:
+        yield from _one_source(key, mapping(source[key]), f"spec.source.{key}", text(spec, "contentType"))
+
+
+def _source_errors(spec: Object) -> Iterator[FieldError]:
+    yield from content_errors(spec)
+    content = text(spec, "contentType")
     source = spec.get("source")
     if (source is None) == (spec.get("sourceRef") is None):
         yield wrong("spec.source", source, EXTERNAL)

@@ -207,7 +207,7 @@ class Claims:
     async def open_upload(self, key: Key, size: int) -> Upload:
         """Where an image of `size` bytes (0: not known) is written to. Raises ApiError 503 when none is awaited."""
         claim = await self._awaiting(key)
-        volume = str(get(claim, "spec", "volumeName"))
+        volume = str(get(claim, "spec", "volumeName") or claims.volume_name(claim))
         if uid(claim) in self._importing or self._arrived(claim):
             raise unavailable(f"another upload into {key[0]}/{key[1]} is under way")
         if filling.is_filled(self._paths, self._folder(volume), claim):

@@ -10,6 +10,7 @@ from typing import Any
 
 from vmpod.base.errors import Problem
 from vmpod.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
+from vmpod.kinds.parts.populators import populator, reference
 from vmpod.model import quantity
 from vmpod.model.meta import Object, annotations, get, is_deleting, name, namespace, uid
 from vmpod.reconcile.actions import Note, Patch
@@ -110,14 +111,12 @@ def plan(seen: Seen) -> ClaimPlan:
     if is_deleting(claim):
         return _release(seen)
     if not get(claim, "spec", "volumeName"):
-        return _bind(seen)
+        return _populate(seen) if populator(claim) else _bind(seen)
     if seen.volume is None:
         return ClaimPlan()
     if not is_bound_to(seen.volume, claim):
         return _take(seen, seen.volume)
-    if PROTECTION not in get(claim, "metadata", "finalizers", default=[]):
-        return ClaimPlan((_finalizers(claim, [*get(claim, "metadata", "finalizers", default=[]), PROTECTION]),))
-    return _import(seen)
+    return _fill(seen, seen.volume)
 
 
 def status(seen: Seen) -> Object | None:
@@ -183,6 +182,24 @@ def volume_name(claim: Object) -> str:
     return f"pvc-{uid(claim)}"
 
 
+def _populate(seen: Seen) -> ClaimPlan:
+    """A claim of a populator is bound when it is filled; its volume is there before, and nobody's else."""
+    said = annotations(seen.claim)
+    if SOURCE not in said and UPLOAD not in said:
+        return ClaimPlan()  # the populator tells why
+    if seen.volume is None or said.get(POD_PHASE) == "Succeeded":
+        return _bind(seen)
+    return _fill(seen, seen.volume)
+
+
+def _fill(seen: Seen, volume: Object) -> ClaimPlan:
+    """Protect the claim, then fill its volume."""
+    kept = get(seen.claim, "metadata", "finalizers", default=[])
+    if PROTECTION not in kept:
+        return ClaimPlan((_finalizers(seen.claim, [*kept, PROTECTION]),))
+    return _import(seen, name(volume))
+
+
 def _bind(seen: Seen) -> ClaimPlan:
     claim = seen.claim
     if kind := _unknown_source(claim):
@@ -211,8 +228,8 @@ def _bind(seen: Seen) -> ClaimPlan:
 def _unknown_source(claim: Object) -> str:
     """What a claim wants to be filled from by somebody who is not here; such a claim is never bound empty
     (Kubernetes: "Volume populators and data sources")."""
-    source = get(claim, "spec", "dataSourceRef") or get(claim, "spec", "dataSource")
-    if not source or annotations(claim).get(SOURCE):
+    source = reference(claim)
+    if not source or populator(claim) or annotations(claim).get(SOURCE):
         return ""
     return f"{source.get('kind')}.{source.get('apiGroup') or 'core'}"
 
@@ -250,10 +267,10 @@ def _volume(seen: Seen, chosen: Object) -> Object:
     }
 
 
-def _import(seen: Seen) -> ClaimPlan:
+def _import(seen: Seen, volume: str) -> ClaimPlan:
     said = annotations(seen.claim)
     if UPLOAD in said:
-        return _offer(seen)
+        return _offer(seen, volume)
     if seen.importing or not said.get(SOURCE):
         return ClaimPlan()
     if said.get(POD_PHASE) in ("Succeeded", "Failed"):
@@ -261,7 +278,7 @@ def _import(seen: Seen) -> ClaimPlan:
     if any(seen.obstacle):
         return _wait(seen.claim, *seen.obstacle)
     restarts = int(said.get(RESTARTS) or 0)
-    return ClaimPlan((StartImport(seen.claim, get(seen.claim, "spec", "volumeName"), restarts),))
+    return ClaimPlan((StartImport(seen.claim, volume, restarts),))
 
 
 def _wait(claim: Object, reason: str, message: str) -> ClaimPlan:
@@ -273,8 +290,8 @@ def _wait(claim: Object, reason: str, message: str) -> ClaimPlan:
     return ClaimPlan((told,), _LOOK_S, (Note("Warning", reason, message, claim),))
 
 
-def _offer(seen: Seen) -> ClaimPlan:
-    said, volume = annotations(seen.claim), str(get(seen.claim, "spec", "volumeName"))
+def _offer(seen: Seen, volume: str) -> ClaimPlan:
+    said = annotations(seen.claim)
     if seen.importing or said.get(POD_PHASE) == "Succeeded":
         return ClaimPlan()
     if seen.arrived:
