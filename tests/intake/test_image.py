@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmpod.drivers.inspection.facts import Image, Kernel, Part, Service, System, Trouble
+from vmpod.drivers.inspection.facts import Image, Kernel, Loader, Part, Service, System, Trouble
 from vmpod.intake.image import advise
 
 KERNEL = Kernel("6.1.0", "initramfs")
@@ -16,8 +16,14 @@ def image(system: System = LINUX, boots: tuple[str, ...] = ("bios",), **more: ob
     return Image("disk", "qcow2", 1 << 30, 1 << 20, table="gpt", boots=boots, system=system, **more)  # type: ignore[arg-type]
 
 
-def with_kernel(virtio: str) -> System:
-    return System(family="linux", id="rhel", name="RHEL 6", architecture="x86_64", kernels=(Kernel("2.6.32", virtio),))
+def with_kernel(virtio: str, *buses: str) -> System:
+    kernel = Kernel("2.6.32", virtio, "/boot/initramfs", buses)
+    return System(family="linux", id="rhel", name="RHEL 6", architecture="x86_64", kernels=(kernel,))
+
+
+def loaders(*machines: str, path: str = "/EFI/BOOT/BOOTX64.EFI") -> Image:
+    efi = Part("1", 0, 9, kind="efi", filesystem="vfat")
+    return image(System(), boots=(), loaders=tuple(Loader(path, one) for one in machines), parts=(efi,))
 
 
 @pytest.mark.parametrize(
@@ -29,6 +35,8 @@ def with_kernel(virtio: str) -> System:
         (image(with_kernel("modules")), "sata", "virtio", "bios"),
         (image(with_kernel("none")), "sata", "virtio", "bios"),
         (image(with_kernel("unknown")), "virtio", "virtio", "bios"),
+        (image(with_kernel("initramfs", "scsi")), "scsi", "virtio", "bios"),
+        (image(with_kernel("initramfs", "sata", "scsi", "virtio")), "virtio", "virtio", "bios"),
         (image(System(family="linux", kernels=(KERNEL,), disk_names=("sd",))), "sata", "virtio", "bios"),
         (image(System(family="linux", kernels=(KERNEL,), disk_names=("vd",))), "virtio", "virtio", "bios"),
         (image(WINDOWS), "sata", "virtio", "bios"),
@@ -53,6 +61,16 @@ def test_devices(found: Image, bus: str, model: str, firmware: str) -> None:
         (image(System(), boots=("bios",)), "unsure", "no known system"),
         (image(System(), unread=("2: btrfs",)), "unsure", "btrfs"),
         (image(System(), boots=(), unread=("1: luks",)), "fails", "encrypted"),
+        (image(System(), unread=("3: luks",)), "unsure", "asks for the passphrase of 3"),
+        (image(with_kernel("none", "sata")), "boots", "RHEL 6"),
+        (image(with_kernel("none")), "fails", "neither the driver of virtio disks nor that of SATA"),
+        (image(with_kernel("modules")), "fails", "neither the driver of virtio disks nor that of SATA"),
+        (image(beyond=("2",)), "fails", "cut off"),
+        (loaders("aarch64", path="/EFI/BOOT/BOOTAA64.EFI"), "fails", "for aarch64"),
+        (loaders("x86_64", path="/EFI/shop/grubx64.efi"), "fails", "only by an entry in the firmware"),
+        (loaders(), "fails", "its EFI partition holds no boot loader"),
+        (image(System(), ("uefi",), cdrom=True, loaders=(Loader("/EFI/BOOT/BOOTAA64.EFI", "aarch64"),)), "fails", "for aarch64"),
+        (image(System(), ("bios",), cdrom=True), "boots", "CD-ROM"),
         (Image("d", "raw", 1, 1, parts=(Part("disk", 0, 9, filesystem="xfs"),)), "fails", "one xfs file system"),
     ],
 )

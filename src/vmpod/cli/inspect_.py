@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vmpod.intake.image import Advice
 
 _MIB = 1 << 20
+_CLOSED = {"luks": " (encrypted)", "bitlocker": " (encrypted)"}
 
 
 @click.command("inspect", short_help="say whether and how a disk image will boot")
@@ -44,7 +45,7 @@ def disk(found: Image) -> Iterator[str]:
     yield f"  disk        {table}; boots by {' and '.join(found.boots).upper() or 'nothing that was found'}"
     for part in found.parts:
         free = f", {_size(part.free_bytes)} free" if part.free_bytes >= 0 else ""
-        what = part.filesystem or part.kind
+        what = (part.filesystem or part.kind) + _CLOSED.get(part.filesystem, "")
         yield f"    {part.name:<10}{_size(part.size):>10}  {what:<9}{part.label}{free}"
 
 
@@ -58,7 +59,8 @@ def guest(found: Image) -> Iterator[str]:
     if system.hostname:
         yield f"  hostname    {system.hostname}"
     for kernel in system.kernels:
-        yield f"  kernel      {kernel.version}, virtio disk driver: {kernel.virtio}"
+        buses = f" (starts on {', '.join(kernel.buses)})" if kernel.buses else ""
+        yield f"  kernel      {kernel.version}, virtio disk driver: {kernel.virtio}{buses}"
     there = {"cloud-init": system.cloud_init, "guest agent": system.guest_agent, "SSH server": system.ssh}
     yield f"  has         {', '.join(name for name, is_there in there.items() if is_there) or '–'}"
     yield f"  lacks       {', '.join(name for name, is_there in there.items() if not is_there) or '–'}"

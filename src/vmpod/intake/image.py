@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -59,10 +59,19 @@ def _verdict(image: Image) -> tuple[str, str, str]:
     if system.architecture not in _HERE:
         why = f"its programs are for {system.architecture}, and machines here are x86_64"
         return "fails", why, "take an x86_64 image"
+    if image.beyond:
+        why = f"it ends before its partitions do ({', '.join(image.beyond)}): the image is cut off"
+        return "fails", why, "copy it again from where it is whole, and compare both by sha256sum"
     if not image.boots:
         return _unbootable(image)
     if image.cdrom:
-        return "boots", f"it is a CD-ROM that starts by {_and(image.boots)}", ""
+        return _disc(image)
+    if system.family == "linux" and (stuck := _stuck(system)):
+        return stuck
+    closed = _closed(image)
+    if closed and not system.family:
+        why = f"it starts by {_and(image.boots)}, and asks for the passphrase of {closed}, which is encrypted"
+        return "unsure", why, "give the passphrase by vmpod console or vmpod vnc each time it starts"
     if image.unread and not system.family:
         why = f"it starts by {_and(image.boots)}, but its file systems were not read ({', '.join(image.unread)})"
         return "unsure", why, "vmpod import --check-boot tells"
@@ -75,13 +84,55 @@ def _verdict(image: Image) -> tuple[str, str, str]:
 def _unbootable(image: Image) -> tuple[str, str, str]:
     if image.cdrom:
         return "fails", "it is a CD-ROM without a boot catalogue", "attach it to a machine as a second disk (cdrom)"
-    closed = [name for name in image.unread if name.endswith(("luks", "bitlocker"))]
-    if closed:
-        return "fails", f"no boot loader was found, and {', '.join(closed)} is encrypted", "import the whole disk"
+    if foreign := _foreign(image):
+        return foreign
+    if image.loaders:
+        why = f"UEFI finds its loader ({image.loaders[0].path}) only by an entry in the firmware of its old machine"
+        return "fails", why, "copy it to /EFI/BOOT/BOOTX64.EFI on its EFI partition: there UEFI looks by itself"
+    if closed := _closed(image):
+        return "fails", f"no boot loader was found, and {closed} is encrypted", "import the whole disk"
+    if any(part.kind == "efi" for part in image.parts):
+        why = "its EFI partition holds no boot loader (/EFI/BOOT/BOOTX64.EFI), and there is none for BIOS"
+        return "fails", why, "install it in a rescue system: grub-install --removable"
     if not image.table and image.parts and image.parts[0].filesystem:
         why = f"it is one {image.parts[0].filesystem} file system without a partition table and a boot loader"
         return "fails", why, "use it as a second disk, or boot its kernel by firmware.kernelBoot"
     return "fails", "there is no boot loader, neither for BIOS nor for UEFI", "use it as a second disk"
+
+
+def _stuck(system: System) -> tuple[str, str, str] | None:
+    """A kernel that starts and has no way to its disk, on no bus that machines have here."""
+    kernel = system.kernels[0] if system.kernels else None
+    if kernel is None or kernel.buses or kernel.virtio not in ("modules", "none") or not kernel.initramfs:
+        return None
+    why = f"the initramfs of kernel {kernel.version} has neither the driver of virtio disks nor that of SATA (ahci)"
+    return "fails", why, (
+        "where it still runs: dracut -f --add-drivers 'virtio_blk virtio_pci ahci' (Red Hat's kind); on Debian's kind "
+        "add these names to /etc/initramfs-tools/modules and run update-initramfs -u; else try its menu's rescue entry"
+    )
+
+
+def _disc(image: Image) -> tuple[str, str, str]:
+    foreign = _foreign(image) if image.boots == ("uefi",) else None
+    return foreign or ("boots", f"it is a CD-ROM that starts by {_and(image.boots)}", "")
+
+
+def _foreign(image: Image) -> tuple[str, str, str] | None:
+    """Loaders for UEFI that are all for other processors."""
+    machines = {one.machine for one in image.loaders}
+    if not machines or machines & {"x86_64", ""}:
+        return None
+    why = f"its UEFI loader is for {_list(sorted(machines))}, and machines here are x86_64"
+    return "fails", why, "take an x86_64 image"
+
+
+def _closed(image: Image) -> str:
+    """The parts that are encrypted."""
+    return _list([name.partition(":")[0] for name in image.unread if name.endswith(("luks", "bitlocker"))])
+
+
+def _list(words: Sequence[str]) -> str:
+    return ", ".join(words)
 
 
 def _and(words: tuple[str, ...]) -> str:
@@ -107,12 +158,14 @@ def _linux_bus(system: System) -> Choice:
     if not system.kernels:
         return Choice("virtio", "a Linux kernel was not found, and nearly all have its driver")
     kernel = system.kernels[0]
-    if kernel.virtio in ("builtin", "initramfs"):
-        where = "is built into" if kernel.virtio == "builtin" else "is in the initramfs of"
-        return Choice("virtio", f"its driver {where} kernel {kernel.version}")
+    where = "is built into" if kernel.virtio == "builtin" else "is in the initramfs of"
     if kernel.virtio == "unknown":
         return Choice("virtio", f"kernel {kernel.version} most likely has its driver (its initramfs could not be read)")
-    return Choice("sata", f"the initramfs of kernel {kernel.version} has no virtio driver for disks")
+    if kernel.virtio in ("modules", "none"):
+        return Choice("sata", f"the initramfs of kernel {kernel.version} has no virtio driver for disks")
+    if "scsi" in kernel.buses and "virtio" not in kernel.buses:
+        return Choice("scsi", f"virtio_scsi {where} kernel {kernel.version}, and virtio_blk is not")
+    return Choice("virtio", f"its driver {where} kernel {kernel.version}")
 
 
 def _model(image: Image) -> Choice:

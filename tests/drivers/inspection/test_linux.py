@@ -71,19 +71,46 @@ def cpio(*names: str) -> bytes:
     return whole
 
 
-WITH, WITHOUT = cpio("lib/modules/kernel/drivers/block/virtio_blk.ko.xz"), cpio("lib/modules/kernel/drivers/ata/ahci.ko")
+WITH = cpio("lib/modules/kernel/drivers/block/virtio_blk.ko.xz", "lib/modules/kernel/drivers/scsi/virtio_scsi.ko")
+WITHOUT = cpio("lib/modules/kernel/drivers/ata/ahci.ko", "lib/modules/kernel/drivers/ata/libahci.ko")
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress, zstd.compress])
+def lz4(raw: bytes) -> bytes:
+    """A legacy frame of LZ4, as `lz4 -l` writes it, of literals only."""
+    more = len(raw) - 15
+    block = bytes((0xF0,)) + b"\xff" * (more // 255) + bytes((more % 255,)) + raw
+    return b"\x02\x21\x4c\x18" + len(block).to_bytes(4, "little") + block
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress, zstd.compress, lz4])
 @pytest.mark.parametrize("before", [b"", cpio("kernel/x86/microcode/GenuineIntel.bin") + bytes(512)])
 def test_an_initramfs_is_searched(pack: Callable[[bytes], bytes], before: bytes) -> None:
-    assert kernels.in_initramfs(before + pack(WITH)) is True
-    assert kernels.in_initramfs(before + pack(WITHOUT)) is False
+    assert kernels.drivers(before + pack(WITH)) == frozenset(("virtio", "scsi"))
+    assert kernels.drivers(before + pack(WITHOUT)) == frozenset(("sata",))
+    assert kernels.drivers(before + pack(cpio("bin/sh"))) == frozenset()
 
 
-@pytest.mark.parametrize("raw", [b"\x02\x21\x4c\x18" + bytes(90), b"\x1f\x8b" + bytes(90), b"\x28\xb5\x2f\xfd" + bytes(3)])
+@pytest.mark.parametrize("raw", [b"\x02\x21\x4c\x18\x09\0\0\0" + b"\xff" * 9, b"\x1f\x8b" + bytes(90),
+                                 b"\x28\xb5\x2f\xfd" + bytes(3), b"what is this"])  # fmt: skip
 def test_what_cannot_be_unpacked_is_unknown(raw: bytes) -> None:
-    assert kernels.in_initramfs(raw) is None
+    assert kernels.drivers(raw) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"boot/initrd.img-6.1": WITH}, ("initramfs", ("scsi", "virtio"))),
+        ({"boot/initrd.img-6.1": WITHOUT}, ("none", ("sata",))),
+        ({"boot/initrd.img-6.1": WITHOUT, "lib/modules/6.1/modules.builtin": b"kernel/drivers/block/virtio_blk.ko\n"}, ("builtin", ("sata", "virtio"))),
+        ({"boot/initrd.img-6.1": cpio("init"), "lib/modules/6.1/modules.dep": b"kernel/drivers/block/virtio_blk.ko:\n"}, ("modules", ())),
+        ({"boot/initrd.img-6.1": b"sealed"}, ("unknown", ())),
+        ({"boot/initramfs-linux.img": WITH, "lib/modules/6.1/pkgbase": b"linux\n"}, ("initramfs", ("scsi", "virtio"))),
+        ({"boot/efi/0123abcd/6.1/initrd": WITH}, ("initramfs", ("scsi", "virtio"))),
+    ],
+)
+def test_a_kernel_and_its_buses(files: dict[str, bytes], found: tuple[str, tuple[str, ...]]) -> None:
+    (kernel,) = kernels.kernels(tree({"/lib/modules/6.1/kernel/a": "", **{f"/{path}": said for path, said in files.items()}}))
+    assert (kernel.virtio, kernel.buses) == found
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,13 @@ def test_a_gpt_by_its_header_or_by_the_copy_at_the_end(at: int) -> None:
 
 
 def test_a_partition_that_lies_beyond_the_disk_is_left_out() -> None:
-    assert partitions.read(Bytes(bytes(gpt((LINUX, 64, 1 << 40, "far"), (LINUX, 64, 65, "near"))))).parts[0].label == "near"
+    found = partitions.read(Bytes(bytes(gpt((LINUX, 64, 1 << 40, "far"), (LINUX, 64, 65, "near")))))
+    assert ([part.label for part in found.parts], found.beyond) == (["near"], ("1",))
+
+
+def test_an_mbr_of_a_disk_that_was_cut_off() -> None:
+    found = partitions.read(Bytes(bytes(mbr((0x83, 0x80, 100, 50), (0x83, 0, 200, _SIZE // 512)))))
+    assert ([part.name for part in found.parts], found.beyond) == (["1", "2"], ("2",))
 
 
 @pytest.mark.parametrize(("platforms", "boots"), [((0,), ("bios",)), ((0, 0xEF), ("bios", "uefi")), ((0xEF,), ("uefi",))])

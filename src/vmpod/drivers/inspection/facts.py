@@ -29,12 +29,22 @@ class Part:
 class Kernel:
     """An installed kernel: how its initramfs or itself reaches a virtio disk.
 
-    `virtio` is builtin, initramfs, modules (on the disk only, so it is not found at boot), none or unknown.
+    `virtio` is builtin, initramfs, modules (on the disk only, so it is not found at boot), none or unknown. `buses` are
+    those (virtio, scsi, sata) whose drivers are built in or in the initramfs; nothing is said when that is unknown.
     """
 
     version: str
     virtio: str
     initramfs: str = ""
+    buses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A program for UEFI: its path on its partition, and the processor it is for (x86_64, i386, aarch64 …)."""
+
+    path: str
+    machine: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,8 @@ class System:
 
 @dataclass(frozen=True)
 class Image:
-    """All of it. `boots` holds bios and uefi, as far as the disk carries what each needs."""
+    """All of it. `boots` holds bios and uefi, as far as the disk carries what each needs; `beyond` the parts that reach
+    beyond its end."""
 
     path: str
     format: str
@@ -94,15 +105,18 @@ class Image:
     parts: tuple[Part, ...] = ()
     system: System = field(default_factory=System)
     unread: tuple[str, ...] = ()
+    loaders: tuple[Loader, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 def restored(said: Mapping[str, Any]) -> Image:
     """An Image from what `dataclasses.asdict` made of one, by way of JSON."""
     system = dict(said["system"])
-    system["kernels"] = tuple(Kernel(**one) for one in system["kernels"])
+    system["kernels"] = tuple(Kernel(**{**one, "buses": tuple(one["buses"])}) for one in system["kernels"])
     system["services"] = tuple(Service(one["name"], tuple(one["ports"]), one["hint"]) for one in system["services"])
     system["troubles"] = tuple(Trouble(**one) for one in system["troubles"])
     system |= {name: tuple(system[name]) for name in ("users", "hints", "disk_names")}
-    lists = {name: tuple(said[name]) for name in ("boots", "unread")}
+    lists = {name: tuple(said[name]) for name in ("boots", "unread", "beyond")}
+    loaders = tuple(Loader(**one) for one in said["loaders"])
     parts = tuple(Part(**one) for one in said["parts"])
-    return Image(**{**said, **lists, "parts": parts, "system": System(**system)})
+    return Image(**{**said, **lists, "loaders": loaders, "parts": parts, "system": System(**system)})

@@ -22,7 +22,7 @@ from vmpod.drivers.disks import formats, headers
 from vmpod.drivers.inspection import blocks, facts, filesystems, linux, lvm, partitions, trees, windows
 from vmpod.drivers.inspection.blocks import Blocks, Slice
 from vmpod.drivers.inspection.btrfs import Btrfs
-from vmpod.drivers.inspection.facts import Image, Part, System, Trouble
+from vmpod.drivers.inspection.facts import Image, Loader, Part, System, Trouble
 from vmpod.drivers.inspection.partitions import Division
 from vmpod.drivers.inspection.trees import Tree, Volume
 from vmpod.drivers.inspection.xfs import Xfs
@@ -31,7 +31,10 @@ _MOST_MEMORY = 2 << 30
 _LONGEST_S = 120.0
 _NOBODY = 65534
 _OWN_READERS: Mapping[str, Callable[[Blocks], Volume]] = {"xfs": Xfs, "btrfs": Btrfs}
-_LOADERS = ("BOOTX64.EFI", "BOOTAA64.EFI", "BOOTIA32.EFI")
+_HERE = "x86_64"
+_DEFAULT = "/EFI/BOOT/BOOTX64.EFI"
+_MACHINES = {0x8664: "x86_64", 0x14C: "i386", 0xAA64: "aarch64", 0x1C2: "arm", 0x5064: "riscv64"}
+_NAMED = {"X64": "x86_64", "AA64": "aarch64", "IA32": "i386", "ARM": "arm", "RISCV64": "riscv64"}
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def examine(disk: Blocks, name: str = "") -> Image:
         path=name, format="raw", virtual_bytes=disk.size, actual_bytes=0, table=division.table,
         boots=tuple(_boots(division, found)), cdrom=division.table == "iso9660",
         parts=tuple(one.part for one in found), system=_system(found), unread=unread,
+        loaders=tuple(_loaders(found)), beyond=division.beyond,
     )  # fmt: skip
 
 
@@ -119,20 +123,31 @@ def _boots(division: Division, found: list[Found]) -> Iterator[str]:
         yield from division.el_torito
         return
     kinds = {one.part.kind for one in found}
-    if division.boot_code and (division.table != "gpt" or "bios-boot" in kinds or not _efi(found)):
+    loaders = list(_loaders(found))
+    if division.boot_code and (division.table != "gpt" or "bios-boot" in kinds or not loaders):
         yield "bios"
-    if _efi(found):
+    if any(one.path.upper() == _DEFAULT and one.machine in (_HERE, "") for one in loaders):
         yield "uefi"
 
 
-def _efi(found: list[Found]) -> list[str]:
-    """The loaders for UEFI on the disk."""
-    files = []
+def _loaders(found: list[Found]) -> Iterator[Loader]:
+    """The programs for UEFI on the disk."""
     for one in found:
-        if one.part.filesystem == "vfat" and one.volume is not None:
+        if one.part.filesystem in ("vfat", "iso9660") and one.volume is not None:
             tree = Tree(one.volume)
-            files += [path for path in tree.below("/EFI", 2) if path.upper().endswith(".EFI")]
-    return files
+            for path in tree.below("/EFI", 2):
+                if path.upper().endswith(".EFI"):
+                    yield Loader(path, _machine(path, tree.read(path, 4096)))
+
+
+def _machine(path: str, head: bytes) -> str:
+    """The processor that a program for UEFI is for: by its header (PE, "COFF File Header"), else by its name."""
+    at = int.from_bytes(head[0x3C:0x40], "little")
+    if head[at : at + 4] == b"PE\0\0":
+        kind = int.from_bytes(head[at + 4 : at + 6], "little")
+        return _MACHINES.get(kind, f"PE machine {kind:#x}")
+    ending = path.upper().removesuffix(".EFI")
+    return next((machine for word, machine in _NAMED.items() if ending.endswith(word)), "")
 
 
 def _system(found: list[Found]) -> System:
@@ -157,10 +172,11 @@ def _volumes(one: Found) -> Iterator[Volume]:
 
 
 def _loader_troubles(found: list[Found]) -> Iterator[Trouble]:
-    files = _efi(found)
-    if files and not any(path.upper().rsplit("/", 1)[-1] in _LOADERS for path in files):
-        yield Trouble(f"UEFI finds its loader by an entry of the old machine only ({files[0]})", "the EFI partition",
-                      "copy it to /EFI/BOOT/BOOTX64.EFI, or keep a persistent firmware and choose it once")  # fmt: skip
+    loaders = list(_loaders(found))
+    if loaders and not any(one.path.upper().startswith("/EFI/BOOT/BOOT") for one in loaders):
+        remedy = f"copy it to {_DEFAULT}, or keep a persistent firmware and choose it once"
+        what = f"UEFI finds its loader by an entry of the old machine only ({loaders[0].path})"
+        yield Trouble(what, "the EFI partition", remedy)
 
 
 def mounted(tree: Tree, found: list[Found], root: Volume) -> dict[str, Volume]:

@@ -31,12 +31,15 @@ _GPT_KINDS = {
 
 @dataclass(frozen=True)
 class Division:
-    """The table of a disk (gpt, mbr, iso9660 or empty), its parts, and whether its first sector holds code."""
+    """The table of a disk (gpt, mbr, iso9660 or empty), its parts, and whether its first sector holds code. Parts that
+    reach beyond the end of the disk are named by `beyond`; those of an MBR are among the parts.
+    """
 
     table: str
     parts: tuple[Part, ...] = ()
     boot_code: bool = False
     el_torito: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 def read(disk: Blocks) -> Division:
@@ -49,10 +52,16 @@ def read(disk: Blocks) -> Division:
     code = any(head[:440])
     entries = [_entry(head, index) for index in range(4)]
     if any(kind == 0xEE for kind, _, _, _ in entries) and (parts := _gpt(disk)):
-        return Division("gpt", parts, code)
+        here = tuple(part for part in parts if _is_here(part, disk))
+        return Division("gpt", here, code, beyond=tuple(part.name for part in parts if part not in here))
     if not any(kind and count for kind, _, _, count in entries) or _is_volume(head):
         return Division("", (), code)
-    return Division("mbr", tuple(_mbr(disk, entries)), code)
+    parts = tuple(_mbr(disk, entries))
+    return Division("mbr", parts, code, beyond=tuple(part.name for part in parts if not _is_here(part, disk)))
+
+
+def _is_here(part: Part, disk: Blocks) -> bool:
+    return part.start + part.size <= disk.size
 
 
 def _is_volume(head: bytes) -> bool:
@@ -118,7 +127,7 @@ def _gpt_parts(disk: Blocks, header: bytes, sector: int) -> Iterator[Part]:
             continue
         kind = str(uuid.UUID(bytes_le=raw[:16]))
         start, end, flags = struct.unpack("<QQQ", raw[32:56])
-        if start > end or end * sector > disk.size:
+        if start > end:
             continue
         label = raw[56:128].decode("utf-16-le", errors="replace").rstrip("\0")
         yield Part(str(number), start * sector, (end - start + 1) * sector, _GPT_KINDS.get(kind, "data"),

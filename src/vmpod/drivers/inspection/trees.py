@@ -11,7 +11,7 @@ import pytsk3
 from vmpod.drivers.inspection.blocks import Blocks
 
 _MOST_LINKS = 40  # as Linux
-_MOST_BYTES = 64 << 20
+_MOST_BYTES = 256 << 20
 _MOST_NAMES = 20_000
 _NO_FILE = "(Volume Label Entry)"  # how the Sleuth Kit lists a FAT label
 READ_BY_TSK = ("ext2", "ext3", "ext4", "ntfs", "vfat", "iso9660")
