@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +12,6 @@ import pytest
 from vmpod.base.errors import Problem
 from vmpod.store import reserve
 from vmpod.store.log import Appended, Log, Write, connect
-from vmpod.store.reserve import Reserve
 
 
 def a_map(name: str, size: int = 0) -> Write:
@@ -20,54 +19,61 @@ def a_map(name: str, size: int = 0) -> Write:
     return Write("create", "configmaps", "default", name, obj, 0)
 
 
-def test_it_is_taken_once_and_given_away_once(tmp_path: Path) -> None:
-    room = Reserve(tmp_path / "store.reserve")
-    assert not room.release()
-    room.take()
-    room.take()
-    file = tmp_path / "store.reserve"
-    assert file.stat().st_blocks * 512 >= 1 << 20 and file.stat().st_mode & 0o777 == 0o600
-    assert room.release() and not room.release() and not file.exists()
+def held(folder: Path) -> int:
+    """The bytes that the log in the folder has on the disk."""
+    return (folder / "store.db-wal").stat().st_blocks * 512
+
+
+def test_it_is_held_from_the_start_and_after_each_checkpoint(tmp_path: Path) -> None:
+    log = Log(connect(tmp_path / "store.db"))
+    assert held(tmp_path) >= reserve.BYTES
+    log.commit([a_map("a")])
+    log.checkpoint()
+    os.truncate(tmp_path / "store.db-wal", 0)
+    log.checkpoint()
+    assert held(tmp_path) >= reserve.BYTES
+    log.close()
 
 
 def test_it_is_not_taken_from_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 20))
-    Reserve(tmp_path / "store.reserve").take()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_store_in_memory_has_none() -> None:
-    assert reserve.beside("") is None
-
-
-def test_a_full_disk_releases_it_and_what_came_of_it_is_stored(tmp_path: Path) -> None:
     log = Log(connect(tmp_path / "store.db"))
-    room = tmp_path / "store.reserve"
-    assert room.exists()
-    pages = log._connection.execute("PRAGMA page_count").fetchone()[0]
-    log._connection.execute(f"PRAGMA max_page_count={pages + 2}")
-    taken = Reserve.release
-
-    def release(one: Reserve) -> bool:
-        log._connection.execute(f"PRAGMA max_page_count={pages + 40}")
-        return taken(one)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Reserve, "release", release)
-        (told,) = log.commit([a_map("big", 40_000)])
-    assert isinstance(told, Appended) and not room.exists()
-    assert all(isinstance(one, Problem) and one.reason == "DiskFull" for one in log.commit([a_map("more", 400_000)]))
-    log._connection.execute("PRAGMA max_page_count=100000")
-    log.checkpoint()
-    assert room.exists()
+    assert held(tmp_path) < reserve.BYTES
     log.close()
 
 
-def test_errors_of_another_kind_leave_it(tmp_path: Path) -> None:
+def test_a_store_in_memory_has_none() -> None:
+    log = Log(connect(Path(":memory:")))
+    assert isinstance(log.commit([a_map("a")])[0], Appended)
+    log.close()
+
+
+@pytest.mark.parametrize("checked", [0, 1, 5])
+def test_what_is_in_a_held_log_is_there_after_a_crash(tmp_path: Path, checked: int) -> None:
+    """Also when an older round of the log lies behind the newest."""
     log = Log(connect(tmp_path / "store.db"))
-    log._connection.execute("DROP TABLE current")
-    with pytest.raises(sqlite3.Error):
-        log._connection.execute("SELECT * FROM current")
-    (told,) = log.commit([a_map("a")])
-    assert isinstance(told, Problem) and (tmp_path / "store.reserve").exists()
+    for number in range(6):
+        log.commit([a_map(f"m{number}", 9000)])
+        if number < checked:
+            log.checkpoint()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("store.db", "store.db-wal"):
+        shutil.copy(tmp_path / name, copy / name)
+    again = connect(copy / "store.db")
+    names = again.execute("SELECT name FROM current ORDER BY name").fetchall()
+    assert [name for (name,) in names] == [f"m{number}" for number in range(6)]
+    again.close()
+    log.close()
+
+
+def test_a_full_disk_is_met_once_more_after_a_checkpoint_and_then_said(tmp_path: Path) -> None:
+    log = Log(connect(tmp_path / "store.db"))
+    log.commit([a_map("a")])
+    pages = log._connection.execute("PRAGMA page_count").fetchone()[0]
+    log._connection.execute(f"PRAGMA max_page_count={pages + 2}")
+    (told,) = log.commit([a_map("big", 400_000)])
+    assert isinstance(told, Problem) and told.reason == "DiskFull"
+    log._connection.execute("PRAGMA max_page_count=100000")
+    assert isinstance(log.commit([a_map("big", 400_000)])[0], Appended)
     log.close()

@@ -85,15 +85,13 @@ class Log:
         self.revision = reads.position(connection)
         self.floor = reads.floor(connection)
         self.unchecked = 0  # writes since the last checkpoint
-        self._reserve = reserve.beside(connection.execute("PRAGMA database_list").fetchone()[2])
-        if self._reserve:
-            self._reserve.take()
+        self._hold()
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Append all in one transaction, durable on return; the outcomes are in the order of the writes.
 
-        When the disk is full, the reserve is released and all is tried again. When SQLite still refuses, each write is
-        tried alone, so that one cannot fail the others.
+        When the disk is full, the log is moved into the file, which may have room inside, and all is tried again. When
+        SQLite still refuses, each write is tried alone, so that one cannot fail the others.
         """
         before = self.revision
         try:
@@ -103,7 +101,8 @@ class Log:
         except sqlite3.Error as error:
             self.revision = before
             self._roll_back()
-            if _is_full(error) and self._reserve and self._reserve.release():
+            if _is_full(error) and self.unchecked:
+                self.checkpoint()
                 return self.commit(writes)
             if len(writes) > 1:
                 return [outcome for write in writes for outcome in self.commit([write])]
@@ -210,8 +209,12 @@ class Log:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except sqlite3.Error:
             return  # a full disk: nothing is lost, the log stays
-        if self._reserve:
-            self._reserve.take()
+        self._hold()
+
+    def _hold(self) -> None:
+        """The reserve, for a store that is on a disk."""
+        if database := self._connection.execute("PRAGMA database_list").fetchone()[2]:
+            reserve.hold(Path(f"{database}-wal"))
 
     def close(self) -> None:
         self.checkpoint()

@@ -1,43 +1,28 @@
-"""Room that is kept for the store on its disk: that the disk is full, and what came of it, can then still be stored."""
+"""Room that the store keeps in its own log: that the disk is full, and what came of it, can then still be stored.
+
+Blocks that are given back to a full disk go to whoever asks first. Those inside the log stay the store's: SQLite
+writes a log that was moved into its file anew from the start, and reads zeroes behind its end as that end
+(https://www.sqlite.org/walformat.html).
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-_BYTES = 1 << 20
+BYTES = 1 << 20
 _ROOMY_BYTES = 16 << 20
 
 
-class Reserve:
-    """A file that holds the room. The first write that finds the disk full releases it; it is taken again later."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def take(self) -> None:
-        """Hold the room if it is not held, and the disk has plenty."""
+def hold(log: Path) -> None:
+    """Give blocks to the first MiB of a write-ahead log, if the disk has plenty. Without them the store works too."""
+    with suppress(OSError):
+        if shutil.disk_usage(log.parent).free < _ROOMY_BYTES:
+            return
+        handle = os.open(log, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            if self._path.exists() or shutil.disk_usage(self._path.parent).free < _ROOMY_BYTES:
-                return
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(handle, 0, _BYTES)
-            finally:
-                os.close(handle)
-        except OSError:
-            self.release()  # half of it is of no use
-
-    def release(self) -> bool:
-        """Give the room away; whether there was some."""
-        try:
-            self._path.unlink()
-        except OSError:
-            return False
-        return True
-
-
-def beside(database: str) -> Reserve | None:
-    """The reserve of a database file; none for one in memory."""
-    return Reserve(Path(database).with_suffix(".reserve")) if database else None
+            os.posix_fallocate(handle, 0, BYTES)
+        finally:
+            os.close(handle)
