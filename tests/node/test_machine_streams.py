@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from vmpod.node import machine_streams
 from vmpod.node.machine_streams import Seat, open_tcp, open_udp, open_vsock
 from vmpod.testing.leaks import assert_no_tasks
 
@@ -73,6 +74,43 @@ async def test_the_end_of_the_machine_ends_the_stream(port: Port, tmp_path: Path
     port.writer.close()
     assert await one.receive() is None
     await one.close()
+
+
+async def test_what_was_sent_last_is_read_before_the_end(tmp_path: Path) -> None:
+    """QEMU forgets what it has not read once both directions are closed."""
+    heard, slow = b"", asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        await slow.wait()
+        await asyncio.sleep(0.05)
+        assert not writer.transport.is_closing()
+        writer.write(b"still here?")
+        await writer.drain()
+        heard = await reader.read(100)
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, tmp_path / "serial.sock"):
+        one = await Seat(tmp_path / "serial.sock").take()
+        await one.send(0, b"c")
+        slow.set()
+        await one.close()
+        assert heard == b"c"
+
+
+async def test_a_machine_that_takes_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_streams, "_LAST_READ_S", 0.05)
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await ended.wait()
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, tmp_path / "serial.sock"):
+        one = await Seat(tmp_path / "serial.sock").take()
+        await one.send(0, b"c")
+        await one.close()
+        ended.set()
 
 
 async def test_nothing_is_lost_and_nothing_piles_up(port: Port, tmp_path: Path) -> None:

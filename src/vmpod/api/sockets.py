@@ -129,6 +129,8 @@ async def pump(inward: Coroutine[Any, Any, None], outward: Coroutine[Any, Any, N
     tasks = [asyncio.ensure_future(inward), asyncio.ensure_future(outward)]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[1] in done and (left := tasks[1].exception()) is not None and _is_hang_up(left):
+            await asyncio.wait(tasks, timeout=_LAST_WORDS_S)  # the client is gone; what it had sent still goes through
     finally:
         for task in tasks:
             task.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ from vmpod.node.duplexes import STDIN, STDOUT, ConnectionDuplex
 
 _DATAGRAMS = 1024
 _CONNECT_TIMEOUT_S = 5.0
+_LAST_READ_S = 1.0
 
 
 async def open_socket(path: Path) -> ConnectionDuplex:
@@ -106,8 +108,20 @@ class Seated:
         await self._line.close()
 
     async def close(self) -> None:
+        """Let go once the machine has taken what was sent: QEMU drops what is unread when it sees the end first.
+
+        It closes in answer to ours; one whose guest takes nothing is left after a second.
+        """
         self._leave(self)
+        if not self._is_displaced:
+            await self._line.send(STDIN, b"")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._drained(), _LAST_READ_S)
         await self._line.close()
+
+    async def _drained(self) -> None:
+        while await self._line.receive() is not None:
+            pass
 
 
 class Seat:
