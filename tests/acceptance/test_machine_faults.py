@@ -10,9 +10,11 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,17 +170,29 @@ def small(host: None, kubectl: Kubectl) -> Iterator[Product]:
         folder.rmdir()
 
 
-def fill(folder: Path) -> Path:
-    """A file that leaves no byte free."""
-    file = folder / "fill"
-    with file.open("wb") as target:
-        try:
-            while True:
-                target.write(bytes(1 << 16))
-                target.flush()
-        except OSError:
-            pass
-    return file
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """A file system without a free byte: what others give back meanwhile is taken at once."""
+    grown, ended = threading.Event(), threading.Event()
+    file = os.open(folder / "fill", os.O_CREAT | os.O_WRONLY)
+
+    def fill() -> None:
+        while not ended.wait(0.01):
+            with suppress(OSError):
+                while os.write(file, bytes(1 << 12)):
+                    grown.set()
+
+    filling = threading.Thread(target=fill)
+    filling.start()
+    try:
+        while grown.wait(1):
+            grown.clear()
+        yield
+    finally:
+        ended.set()
+        filling.join()
+        os.close(file)
+        (folder / "fill").unlink()
 
 
 def log(home: Product, name: str) -> str:
@@ -190,19 +204,19 @@ def test_a_full_disk_pauses_the_machine_until_there_is_room(small: Product) -> N
     apply(small, keeper("writes"))
     is_shown(small, "writes", "Running", 60)
     wait(lambda: GREETING.decode().strip() in log(small, "writes"), "the guest is up", 30)
-    before, filled = machines.process(small, "writes"), fill(small.home.parent)
-    machines.type_in(small, "writes", b"c")
-    is_shown(small, "writes", "Paused", 15)
-    paused = condition(small, "vmi", "writes", "Paused")
-    assert (paused["reason"], paused["message"]) == ("PausedIOError", "VMI was paused, low-level IO error detected")
-    assert condition(small, "vmi", "writes", "Ready")["status"] == "False"
-    assert "IOerror" in reasons(small, "writes")
-    assert "database or disk is full" in refusal(small)
-    assert not log(small, "writes").endswith("c")
-    filled.unlink()
+    before = machines.process(small, "writes")
+    with full(small.home.parent):
+        machines.type_in(small, "writes", b"c")
+        is_shown(small, "writes", "Paused", 60)
+        paused = condition(small, "vmi", "writes", "Paused")
+        assert (paused["reason"], paused["message"]) == ("PausedIOError", "VMI was paused, low-level IO error detected")
+        assert condition(small, "vmi", "writes", "Ready")["status"] == "False"
+        assert "IOerror" in reasons(small, "writes")
+        assert "database or disk is full" in refusal(small)
+        assert not log(small, "writes").endswith("c")
     engine_again(small)
-    wait(lambda: ask(small, VMI, "writes", "unpause", {})[0] == 200, "it is unpaused", 15)
-    wait(lambda: log(small, "writes").endswith("c"), "what was written is on the disk", 15)
+    wait(lambda: ask(small, VMI, "writes", "unpause", {})[0] == 200, "it is unpaused", 60)
+    wait(lambda: log(small, "writes").endswith("c"), "what was written is on the disk", 60)
     is_shown(small, "writes", "Running")
     assert not condition(small, "vmi", "writes", "Paused")
     assert machines.process(small, "writes") == before
