@@ -24,8 +24,15 @@ from ..e2e.product import Product, wait
 
 Object = dict[str, Any]
 LAB = "localhost/vmpod-examples/lab:1"
-QUICK, DEAF = "localhost/vmpod-test/quick:1", "localhost/vmpod-test/deaf:1"
 _SUB = "/apis/subresources.kubevirt.io/v1/namespaces/default"
+
+
+def own(image: str) -> str:
+    """The name of an image of this run: podman's store is shared with the runs of others."""
+    return f"localhost/vmpod-test/{image}:{os.getpid()}"
+
+
+QUICK, DEAF = own("quick"), own("deaf")
 
 
 def build(folder: Path, name: str, files: dict[str, Path]) -> None:

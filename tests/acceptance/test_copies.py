@@ -23,6 +23,7 @@ from .machines import (
     heard,
     is_shown,
     machine,
+    own,
     remove_images,
     stream,
     tell,
@@ -31,7 +32,7 @@ from .machines import (
 from .pods import apply, container, mount, pod
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
-KEEPER = "localhost/vmpod-test/copied-keeper:1"
+KEEPER = own("copied-keeper")
 
 
 @pytest.fixture(scope="module", autouse=True)

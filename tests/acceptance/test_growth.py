@@ -12,11 +12,11 @@ from vmpod.testing.guest import write_disk
 
 from ..e2e.product import Product, wait
 from . import machines
-from .machines import LAB, condition, container_disk, has_shell, instance, is_shown, machine, typed
+from .machines import LAB, condition, container_disk, has_shell, instance, is_shown, machine, own, typed
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(480)]
-GROWS = "localhost/vmpod-test/grows:1"
+GROWS = own("grows")
 
 
 def said(home: Product, command: str) -> str:

@@ -12,12 +12,12 @@ from vmpod.base.paths import Paths
 from vmpod.testing.guest import write_disk
 
 from ..e2e.product import Product, wait
-from .machines import Object, build, claim, claim_disk, echoes, gone, is_shown, machine, remove_images
+from .machines import Object, build, claim, claim_disk, echoes, gone, is_shown, machine, own, remove_images
 from .pods import apply, reasons
 from .test_upload import ASYNC, send, token
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
-IMAGE = "localhost/vmpod-test/populated:1"
+IMAGE = own("populated")
 _STORAGE = "cdi.kubevirt.io/storage."
 
 

@@ -13,11 +13,11 @@ from vmpod.testing.guest import GREETING, write_keeper
 
 from ..e2e.product import Product, wait
 from . import machines
-from .machines import datavolume, gone, heard, is_shown, machine, stream
+from .machines import datavolume, gone, heard, is_shown, machine, own, stream
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
-KEEPER = "localhost/vmpod-test/keeper:1"
+KEEPER = own("keeper")
 API = "snapshot.kubevirt.io/v1beta1"
 
 

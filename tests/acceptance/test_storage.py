@@ -34,6 +34,7 @@ from .machines import (
     heard,
     is_shown,
     machine,
+    own,
     says,
     stream,
     tell,
@@ -42,7 +43,7 @@ from .pods import apply, container, mount, pod, ready, run_in
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 LAB = "localhost/vmpod-examples/lab:1"
-TWO, EMPTY = "localhost/vmpod-test/two:1", "localhost/vmpod-test/empty:1"
+TWO, EMPTY = own("two"), own("empty")
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -413,7 +414,7 @@ def test_what_a_container_puts_into_a_claim_is_not_followed(home: Product, files
 
 def test_container_disks_of_images_that_are_gone_are_forgotten(home: Product, tmp_path: Path) -> None:
     """At the start of an engine, unless a disk lies on them."""
-    image = "localhost/vmpod-test/passing:1"
+    image = own("passing")
     (tmp_path / "passing.img").write_bytes(write_disk(tmp_path / "passing.img").read_bytes() + bytes(512))
     machines.build(tmp_path, image, {"/disk/": tmp_path / "passing.img"})
     apply(home, machine("passing", container_disk(image)))

@@ -16,11 +16,11 @@ from vmpod.testing.guest import GREETING, write_keeper
 
 from ..e2e.product import Product, wait
 from . import machines
-from .machines import datavolume, heard, instance, is_shown, machine, runs_anew, stream, tell
+from .machines import datavolume, heard, instance, is_shown, machine, own, runs_anew, stream, tell
 from .pods import apply
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
-KEEPER = "localhost/vmpod-test/rester:1"
+KEEPER = own("rester")
 
 
 @pytest.fixture(scope="module", autouse=True)
