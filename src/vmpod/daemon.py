@@ -193,7 +193,8 @@ def _open_api(home: Home, network: Network, streams: Streams, parts: AsyncExitSt
 
     store = Store.open(home.paths.database, resources=[kind.resource for kind in KINDS])
     parts.push_async_callback(store.close)
-    return Api(store, streams, ApiConfig(service_cidr=network.config.service_cidr))
+    return Api(store, streams, ApiConfig(
+        service_cidr=network.config.service_cidr, account_key=auth.ensure_account_key(home.paths)))
 
 
 async def _serve(home: Home, api: Api, pki: auth.Pki, parts: AsyncExitStack) -> Serving:
@@ -322,6 +323,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     from vmpod.node.migrations import Migrations
     from vmpod.node.snapshots import Snapshots
     from vmpod.node.streams import NodeStreams
+    from vmpod.node.tokens import Tokens
     from vmpod.node.volumes import Volumes
     from vmpod.node.volumesnapshots import VolumeSnapshots
     from vmpod.reconcile.events import Recorder
@@ -329,7 +331,7 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     paths = home.paths
     await _start_services(home, client, cache, network, parts)
     disks = ContainerDisks(paths, podman, cache)
-    volumes = Volumes(cache, paths, disks)
+    volumes = Volumes(cache, paths, disks, Tokens(client))
     claims = Claims(client, cache, paths, disks, volumes, Recorder(client, "vmpod.io/local", home.node), home.node)
     await claims.start()
     parts.push_async_callback(claims.stop)

@@ -166,7 +166,8 @@ def test_a_linux_guest_sees_its_devices_and_panics(home: Product) -> None:
         ("nic", "0000:01:00.0", ["front"]), ("disk", "0000:02:00.0", ["root"])]
     assert typed(home, "linux", "ls -d /sys/bus/pci/devices/0000:01:00.0/virtio*/net/* /sys/bus/pci/devices/0000:02:00.0/virtio*/block/* "
                                 "| sed 's,.*/,,'").split() == ["eth0", "vda"]
-    assert typed(home, "linux", "mount -o ro /dev/vdb /mnt; cat /mnt/namespace; ls /mnt; umount /mnt").split() == ["defaultca.crt", "namespace"]
+    assert typed(home, "linux", "mount -o ro /dev/vdb /mnt; cat /mnt/namespace; ls /mnt; umount /mnt").split() == [
+        "defaultca.crt", "namespace", "token"]
 
     typed(home, "linux", "(sleep 1; echo c > /proc/sysrq-trigger) & true")
     wait(lambda: home.value(".status.phase", "vmi", "linux") == "Failed", "the instance has failed", 60, 0.5)

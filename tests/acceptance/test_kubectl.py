@@ -26,6 +26,7 @@ from ..e2e.product import ended as process_ended
 from .pods import IMAGE, apply, config, container, mount, pod, ready
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 SERVE = "mkdir -p /tmp/w; cd /tmp/w; hostname > index.html; exec python3 -m http.server 8080"
 DEPLOYMENT = {
     "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
@@ -62,8 +63,27 @@ def test_who_may_ask(home: Product) -> None:
     assert subprocess.run(curl, capture_output=True, text=True, check=False).stdout == "401"
     assert home.kubectl("auth", "can-i", "delete", "pods").stdout == "yes\n"
     assert "vmpod" in home.kubectl("auth", "whoami").stdout
-    wait(lambda: home.kubectl("get", "serviceaccount", "default", check=False).returncode == 0, "its account is there", 10)
-    assert "issues no tokens" in refused(home, "create", "token", "default")
+
+
+def test_an_account_is_known_by_its_token_and_may_only_look_around(home: Product, shell: str) -> None:
+    server = home.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}").stdout
+    made = home.kubectl("create", "token", "default", "--duration", "10m").stdout.strip()
+    mounted = home.kubectl("exec", shell, "--", "cat", f"{ACCOUNT}/token").stdout
+    assert home.kubectl("exec", shell, "--", "cat", f"{ACCOUNT}/namespace").stdout == "default"
+    for token in (made, mounted):
+        bare = ["--kubeconfig", os.devnull, "--server", server, "--insecure-skip-tls-verify", "--token", token]
+        who = home.kubectl("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}", *bare)
+        assert who.stdout == "system:serviceaccount:default:default"
+        assert home.kubectl("auth", "can-i", "list", "pods", *bare, check=False).stdout == "no\n"
+        assert 'cannot list resource "pods" in API group ""' in refused(home, "get", "pods", *bare)
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": mounted}}
+    answer = json.loads(home.kubectl("create", "--raw", "/apis/authentication.k8s.io/v1/tokenreviews", "-f", "-",
+                                     stdin=json.dumps(review)).stdout)  # fmt: skip
+    assert answer["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"] == [shell]
+    apply(home, pod("stranger", container(SERVE), serviceAccountName="default", automountServiceAccountToken=False))
+    ready(home, "stranger")
+    assert "No such file" in refused(home, "exec", "stranger", "--", "ls", ACCOUNT)
+    home.kubectl("delete", "pod", "stranger", "--now")
 
 
 def test_a_second_engine_is_refused(home: Product) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,11 @@ def test_folders_seen_from_both_sides(home: Product) -> None:
     assert (volume / "from-guest").read_text() == "written inside\n"
     assert (volume / "from-guest").stat().st_uid == 107
     assert "tester" in typed(home, "lab", "cat /mnt/data/way-out"), "a link leads to the guest's own file"
-    assert typed(home, "lab", "cat /mnt/who/namespace; ls /mnt/who") == "defaultca.crt     namespace"
+    assert typed(home, "lab", "cat /mnt/who/namespace; ls /mnt/who").split() == ["defaultca.crt", "namespace", "token"]
+    token = typed(home, "lab", "cat /mnt/who/token")
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    answer = home.kubectl("create", "--raw", "/apis/authentication.k8s.io/v1/tokenreviews", "-f", "-", stdin=json.dumps(review))
+    assert json.loads(answer.stdout)["status"]["user"]["username"] == "system:serviceaccount:default:default"
     assert 'vm="lab"' in typed(home, "lab", "cat /mnt/self/labels")
     assert typed(home, "lab", "touch /mnt/conf/more 2>/dev/null || echo read-only") == "read-only"
 

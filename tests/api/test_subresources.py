@@ -48,12 +48,6 @@ async def test_binding_and_eviction(call: Caller) -> None:
     assert (await call("GET", f"{PODS}/p"))["metadata"]["deletionGracePeriodSeconds"] == 3
 
 
-async def test_tokens_are_refused_by_name(call: Caller) -> None:
-    await call("POST", f"{NS}/serviceaccounts", {"metadata": {"name": "a"}})
-    told = await call("POST", f"{NS}/serviceaccounts/a/token", {}, code=501)
-    assert 'cannot issue a token for serviceaccounts "a"' in told["message"]
-
-
 @pytest.mark.parametrize(("path", "told"), [
     ("authorization.k8s.io/v1/selfsubjectaccessreviews", {"allowed": True}),
     ("authorization.k8s.io/v1/selfsubjectrulesreviews", {"incomplete": False}),

@@ -91,6 +91,9 @@ class Folders:
     async def refresh(self, pod: Object) -> None:
         await self.prepare(pod)
 
+    def outdated(self) -> list[str]:
+        return []
+
     async def release(self, pod_uid: str) -> None:
         self.released.append(pod_uid)
 

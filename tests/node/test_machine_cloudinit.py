@@ -98,7 +98,6 @@ def test_what_the_launcher_says_of_itself() -> None:
     ({"sysprep": {"configMap": {"name": "conf"}}}, "neither were found"),
     ({"sysprep": {"secret": {"name": "none"}}}, "Secret shop/none not found"),
     ({"sysprep": {}}, "names neither a ConfigMap nor a Secret"),
-    ({"serviceAccount": {"serviceAccountName": "x"}}, 'configmap "kube-root-ca.crt" not found'),
     ({"downwardMetrics": {}}, "downwardMetrics is not supported"),
     ({"cloudInitNoCloud": {"secretRef": {"name": "none"}}}, "Secret shop/none not found"),
     ({"configMap": {"name": "none"}}, "ConfigMap shop/none not found"),

@@ -37,6 +37,7 @@ from vmpod.model.status import ApiError
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.machines import Machines
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.tokens import Tokens
 from vmpod.node.volumes import Volumes
 from vmpod.testing.api import FakeApi
 from vmpod.testing.guest import GREETING, write_disk
@@ -67,7 +68,7 @@ class World:
     async def begin(self) -> None:
         self.cache = Cache(self.client, KINDS)
         await self.cache.start()
-        volumes = Volumes(self.cache, self.paths, ContainerDisks(self.paths, self.podman, self.cache))
+        volumes = Volumes(self.cache, self.paths, ContainerDisks(self.paths, self.podman, self.cache), Tokens(self.client))
         self.machines = Machines(self.client, self.cache, self.paths, self.facts, self.network, self.podman, volumes,
                                  self.queue.append)
         await self.machines.start()

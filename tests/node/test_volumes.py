@@ -10,8 +10,8 @@ import pytest
 
 from vmpod.base.errors import Problem
 from vmpod.model.meta import Object
+from vmpod.node.datafiles import write_files
 from vmpod.node.translate.files import File, files
-from vmpod.node.volumes import write_files
 
 OBJECTS: dict[tuple[str, str], Object] = {
     ("ConfigMap", "settings"): {"kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "1", "b": "2"},

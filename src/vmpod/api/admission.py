@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from vmpod.api import instancetypes, migrations
+from vmpod.api import instancetypes, migrations, podaccounts
 from vmpod.api.call import Backend, Call
 from vmpod.kinds import (
     NAMESPACE,
@@ -180,8 +180,7 @@ def default_storage_class(backend: Backend) -> str:
 
 def _pod(call: Call, obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    spec.setdefault("serviceAccountName", "default")
-    spec.setdefault("serviceAccount", spec["serviceAccountName"])
+    podaccounts.admit(call, obj)
     for condition in ("not-ready", "unreachable"):
         _tolerate(spec.setdefault("tolerations", []), f"node.kubernetes.io/{condition}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from vmpod.api import admission, representation, routes
+from vmpod.api import accounts, admission, representation, rights, routes
 from vmpod.api.addresses import ServiceAddresses
 from vmpod.api.auth import check_user
 from vmpod.api.call import ApiConfig, Backend
@@ -21,7 +21,8 @@ _log = log.get("api")
 
 
 class Api:
-    """The chain that every request takes, from inside this process or over TLS: authentication, route, endpoint.
+    """The chain that every request takes, from inside this process or over TLS: authentication, rights, route,
+    endpoint.
 
     Opening it reads which addresses the stored Services hold.
     """
@@ -43,7 +44,9 @@ class Api:
     async def connect(self, request: Request) -> Response | Tunnel:
         """Answer a request; one that asks to become a WebSocket gets the tunnel that then goes on."""
         try:
+            request = accounts.authenticated(self.backend, request)
             check_user(request.user, request.path, routes.OPEN)
+            rights.check(request)
             endpoint, call = routes.route(request, self.backend)
             return await endpoint(call)
         except status.ApiError as error:

@@ -1,11 +1,14 @@
 """Who asks: certificates of the home's own authority. Anonymous clients learn only that the server is up.
 
+Tokens of service accounts are read in vmpod.api.accounts.
+
 Making keys needs `cryptography`, which takes 10 MB; that happens in a child process (vmpod.api.pki), once per home.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import ssl
 import sys
 import tempfile
@@ -16,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from vmpod.base import clock, proc
+from vmpod.base import clock, files, proc
 from vmpod.base.paths import Paths
 from vmpod.client.inprocess import ANONYMOUS, User
 from vmpod.model import status
@@ -85,6 +88,16 @@ async def ensure_pki(paths: Paths, names: Sequence[str] = ()) -> Pki:
             [sys.executable, "-m", "vmpod.api.pki", str(pki.folder), *wanted], what="make the certificates of the home"
         )
     return pki
+
+
+def ensure_account_key(paths: Paths) -> bytes:
+    """The key that signs the tokens of service accounts, made once per home: tokens outlive their engine."""
+    file = paths.pki / "accounts.key"
+    if not file.is_file():
+        fresh = file.with_name(f"{file.name}.new")
+        files.write_anew(fresh, secrets.token_bytes(32))
+        fresh.replace(file)
+    return file.read_bytes()
 
 
 async def context_for(pki: Pki, names: Sequence[str]) -> ssl.SSLContext:

@@ -23,6 +23,7 @@ class ApiConfig:
 
     `service_cidr`: of it, address 1 is the API's and address 10 the cluster DNS's. `version` is the gitVersion
     that /version reports. `upload_key` signs upload tokens; a new one with each engine ends those of the last.
+    `account_key` signs the tokens of service accounts.
     """
 
     service_cidr: str = "10.96.0.0/16"
@@ -31,6 +32,7 @@ class ApiConfig:
     kubevirt_version: str = "v1.9.0+vmpod"
     max_body_bytes: int = 3 << 20
     upload_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    account_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
 
 @dataclass(frozen=True)

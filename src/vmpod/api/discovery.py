@@ -47,6 +47,7 @@ SUBS: Final[dict[tuple[str, str], Sub]] = {
     ("pods", "log"): Sub("Pod", ("get",)),
     ("pods", "portforward"): Sub("PodPortForwardOptions", _CONNECT),
     ("namespaces", "finalize"): Sub("Namespace", ("update",)),
+    ("serviceaccounts", "token"): Sub("TokenRequest", ("create",), "authentication.k8s.io", "v1"),
     ("deployments.apps", "scale"): Sub("Scale", _STATUS_VERBS, "autoscaling", "v1"),
     ("replicasets.apps", "scale"): Sub("Scale", _STATUS_VERBS, "autoscaling", "v1"),
     ("virtualmachineinstancereplicasets.kubevirt.io", "scale"): Sub("Scale", _STATUS_VERBS, "autoscaling", "v1"),
@@ -56,6 +57,7 @@ SUBS: Final[dict[tuple[str, str], Sub]] = {
 _ALWAYS: Final[dict[str, tuple[str, ...]]] = {
     "pods": ("attach", "binding", "eviction", "exec", "log", "portforward"),
     "namespaces": ("finalize",),
+    "serviceaccounts": ("token",),
     "deployments.apps": ("scale",),
     "replicasets.apps": ("scale",),
 }

@@ -65,6 +65,7 @@ TABLE: Final[tuple[tuple[str, str, Endpoint], ...]] = (
     ("GET", "/openapi/v3/PATH...", openapi.document),
     ("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", discovery.custom_resources),
     ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", reviews.whoami),
+    ("POST", "/apis/authentication.k8s.io/v1/tokenreviews", reviews.token),
     ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", reviews.access),
     ("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", reviews.rules),
     ("POST", _TOKENS, uploadtokens.create),

@@ -13,10 +13,12 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class User:
-    """Who asks: the common name and the organisations of a client certificate."""
+    """Who asks: the common name and the organisations of a client certificate, or what a token says."""
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, str], ...] = ()
 
 
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))

@@ -180,6 +180,9 @@ def _spec(vmi: Object, image: str) -> Object:
     }
     images = [kernel, *(get(volume, "containerDisk", default={}) for volume in spec.get("volumes") or ())]
     secrets = sorted({secret for one in images if (secret := one.get("imagePullSecret"))})
+    if account := next((get(one, "serviceAccount", "serviceAccountName") for one in spec.get("volumes") or ()
+                        if "serviceAccount" in one), ""):
+        made["serviceAccountName"] = account
     return made | ({"imagePullSecrets": [{"name": secret} for secret in secrets]} if secrets else {})
 
 

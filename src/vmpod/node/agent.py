@@ -41,6 +41,7 @@ SERVED_BY = "vmpod.io/served-by"  # pods that stand for parts of the engine: not
 _MESSAGE_BYTES = 4096
 _FALLBACK_LINES, _FALLBACK_BYTES = 80, 2048
 _SWEEP_S = 60.0
+_RENEW_S = 20.0
 _log = log.get("node")
 
 
@@ -117,6 +118,7 @@ class Agent:
         for key in self.observed.pods().values():
             self._loop.enqueue(key)
         self._tasks.start(self._sweep(), "sweep")
+        self._tasks.start(self._renew(), "tokens")
 
     async def stop(self) -> None:
         """Stop looking after pods; they run on."""
@@ -183,6 +185,16 @@ class Agent:
         for pod in self.cache.list(POD, meta.namespace(held)):
             if self.is_ours(pod) and not is_terminal(pod) and _mounts(pod, name):
                 self._tasks.start(self._refresh(pod), f"volumes of {meta.name(pod)}")
+
+    async def _renew(self) -> None:
+        """Tokens in volumes are replaced before they end."""
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            for uid in tuple(self._volumes.outdated()):
+                key = self.memories.key(uid)
+                pod = self.cache.get(POD, *key) if key else None
+                if pod is not None and meta.uid(pod) == uid and not is_terminal(pod):
+                    await self._refresh(pod)
 
     async def _refresh(self, pod: Object) -> None:
         try:

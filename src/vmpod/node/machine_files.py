@@ -12,8 +12,9 @@ from vmpod.drivers.qemu.seed import write_iso
 from vmpod.drivers.qemu.spec import Nic
 from vmpod.kinds.parts.acpi_tables import table_volumes
 from vmpod.model.meta import Object, get, uid
+from vmpod.node.datafiles import read_files
 from vmpod.node.prepared import PreparedVolume
-from vmpod.node.translate.cloudinit import Lookup, seed, table
+from vmpod.node.translate.cloudinit import Lookup, Seed, seed, table
 from vmpod.node.translate.machine import TABLES
 from vmpod.node.translate.machine_nics import QEMU_USER
 from vmpod.node.translate.machine_shares import shared
@@ -119,13 +120,20 @@ def _write_seed(
     file = paths.pod(uid(pod)) / "disks" / f"{volume['name']}.iso"
     inside = f"/disks/seed/{volume['name']}.iso"
     if not file.exists():
-        wanted = seed(vmi, volume, lookup, pod, cards)
+        wanted = _account(paths, pod, volume) or seed(vmi, volume, lookup, pod, cards)
         if wanted is None:
             return None
         file.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         write_iso(file, wanted.label, wanted.files, owner=QEMU_USER if os.geteuid() == 0 else None)
     bind = (str(file), inside, False)  # writable: QEMU has no read-only SATA disk, and a seed may be one
     return PreparedVolume(file, container_path=inside, format="raw", binds=(bind,))
+
+
+def _account(paths: Paths, pod: Object, volume: Mapping[str, object]) -> Seed | None:
+    """What the launcher was given for the machine's service account."""
+    if "serviceAccount" not in volume:
+        return None
+    return Seed("cfgdata", read_files(paths.pod(uid(pod)) / "volumes" / str(volume["name"])))
 
 
 def trim_log(file: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from vmpod.base.errors import Problem
@@ -22,6 +22,7 @@ from vmpod.kinds import (
     VIRTUALMACHINEINSTANCE,
 )
 from vmpod.kinds.parts import kernel_boot, machine_state
+from vmpod.kinds.parts.api_access import api_access
 from vmpod.kinds.parts.migration import comes_from
 from vmpod.model import quantity
 from vmpod.model.meta import Object, controller_of, get, labels, name, namespace, uid
@@ -29,11 +30,11 @@ from vmpod.model.selectors import from_map
 from vmpod.node import claimdisk, claimusers, machine_files, ownership, saves
 from vmpod.node.claimdisk import QEMU_UID, ClaimDisk
 from vmpod.node.containerdisks import ContainerDisks
+from vmpod.node.datafiles import write_files
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.tokens import Tokens
 from vmpod.node.translate import claim as claims
 from vmpod.node.translate import files
-from vmpod.node.translate.account import account_files
-from vmpod.node.translate.files import File
 from vmpod.node.translate.machine import KERNELS, STATE
 from vmpod.node.translate.machine_shares import SHARES, shared
 
@@ -46,8 +47,9 @@ _HOST_TYPES = {"Directory": os.path.isdir, "File": os.path.isfile, "Socket": os.
 class Volumes:
     """Prepares volumes when a pod starts and at each look at it, and removes them with the pod."""
 
-    def __init__(self, cache: Cache, paths: Paths, disks: ContainerDisks) -> None:
+    def __init__(self, cache: Cache, paths: Paths, disks: ContainerDisks, tokens: Tokens) -> None:
         self._cache = cache
+        self._tokens = tokens
         self._paths = paths
         self._disks = disks
         self.warnings: dict[str, str] = {}  # pod uid → what to tell about its images
@@ -77,9 +79,14 @@ class Volumes:
                 if one["name"] in shared(vmi):
                     await self._share(one, pod)
 
+    def outdated(self) -> Iterable[str]:
+        """The pods whose tokens are to be replaced: `refresh` does that."""
+        return self._tokens.due()
+
     async def release(self, pod_uid: str) -> None:
         """Remove what the pod had for itself; claims stay."""
         self.warnings.pop(pod_uid, None)
+        self._tokens.forget(pod_uid)
         await asyncio.to_thread(saves.give_back, self._paths, pod_uid)
         await asyncio.to_thread(shutil.rmtree, self._paths.pod(pod_uid), True)
 
@@ -88,7 +95,7 @@ class Volumes:
     async def _prepare(self, volume: Object, pod: Object) -> PreparedVolume:
         folder = self._paths.pod(uid(pod)) / "volumes" / volume["name"]
         try:
-            content = files.files(volume, pod, self._lookup(pod))
+            content = files.files(volume, pod, self._lookup(pod), await self._tokens.of(volume, pod, folder))
         except Problem as problem:
             return PreparedVolume(folder, pending=problem.why)
         if content is not None:
@@ -148,6 +155,7 @@ class Volumes:
         disks = [one for one in volumes if one["name"] not in folders]
         mine = [one for one in disks if not any(key in one for key in _MADE_BY_MACHINES)]
         made = {one["name"]: await self._disk(one, pod, vmi) for one in mine}
+        made |= {one["name"]: await self._folder(one, pod) for one in disks if "serviceAccount" in one}
         made |= {one["name"]: await self._share(one, pod) for one in volumes if one["name"] in folders}
         kept = [one for one in get(pod, "spec", "volumes", default=()) if one["name"] == machine_state.VOLUME]
         made |= {one["name"]: self._state(one["persistentVolumeClaim"]["claimName"], pod) for one in kept}
@@ -171,18 +179,9 @@ class Volumes:
                 return PreparedVolume(self._paths.volumes, pending=why)
             return self._claim({**volume.get("persistentVolumeClaim", {}), "claimName": claim}, pod)
         if "serviceAccount" in volume:
-            return await self._account(volume, pod)
+            return await self._prepare({"name": volume["name"], "projected": api_access()}, pod)
         mounted = {one["name"]: one for one in get(pod, "spec", "volumes", default=())}
         return await self._prepare(mounted.get(volume["name"], volume), pod)
-
-    async def _account(self, volume: Object, pod: Object) -> PreparedVolume:
-        folder = self._paths.pod(uid(pod)) / "volumes" / volume["name"]
-        try:
-            content = account_files(namespace(pod), self._lookup(pod))
-        except Problem as problem:
-            return PreparedVolume(folder, pending=problem.why)
-        await asyncio.to_thread(write_files, folder, content)
-        return PreparedVolume(folder, readonly=True)
 
     async def _kernel(self, source: Object, pod: Object) -> PreparedVolume:
         """The files of a kernel, each under the name of its field: the image's own names are not used."""
@@ -327,50 +326,3 @@ def _host_path(source: Object) -> PreparedVolume:
     if not test(path):
         return PreparedVolume(path, pending=f"hostPath type check failed: {path} is not a {kind or 'path'}")
     return PreparedVolume(path)
-
-
-def write_files(folder: Path, content: list[File]) -> None:
-    """Make a folder hold exactly these files, switching all of them in one step as the kubelet does.
-
-    The files lie in a folder of their own that `..data` points to; each top-level name is a link through it.
-    """
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if _current(folder) == {file.path: (file.content, file.mode) for file in content}:
-        return
-    fresh = _fresh_folder(folder)
-    for file in content:
-        path = fresh / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.content)
-        path.chmod(file.mode)
-    _switch(folder, fresh, {file.path.partition("/")[0] for file in content})
-
-
-def _current(folder: Path) -> Mapping[str, tuple[bytes, int]]:
-    data = folder / "..data"
-    if not data.is_dir():
-        return {}
-    found = (path for path in data.resolve().rglob("*") if path.is_file())
-    return {str(path.relative_to(data.resolve())): (path.read_bytes(), path.stat().st_mode & 0o7777) for path in found}
-
-
-def _fresh_folder(folder: Path) -> Path:
-    number = max((int(p.name[2:]) for p in folder.glob("..[0-9]*") if p.name[2:].isdigit()), default=0) + 1
-    fresh = folder / f"..{number}"
-    fresh.mkdir(mode=0o755)
-    return fresh
-
-
-def _switch(folder: Path, fresh: Path, tops: set[str]) -> None:
-    link = folder / "..data_tmp"
-    link.unlink(missing_ok=True)
-    link.symlink_to(fresh.name)
-    link.replace(folder / "..data")
-    for top in tops:
-        if not (folder / top).is_symlink():
-            (folder / top).symlink_to(f"..data/{top}")
-    for path in folder.iterdir():
-        if path.name.startswith("..") and path.name not in ("..data", fresh.name):
-            shutil.rmtree(path, ignore_errors=True)
-        elif not path.name.startswith("..") and path.name not in tops:
-            path.unlink(missing_ok=True)

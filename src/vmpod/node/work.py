@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -97,6 +97,8 @@ class VolumeStore(Protocol):
     async def prepare(self, pod: Object) -> dict[str, PreparedVolume]: ...
 
     async def refresh(self, pod: Object) -> None: ...
+
+    def outdated(self) -> Iterable[str]: ...
 
     async def release(self, pod_uid: str) -> None: ...
 

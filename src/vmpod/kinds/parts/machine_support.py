@@ -12,7 +12,6 @@ _OFF: frozenset[Any] = frozenset({False})
 _OF_KVM = Near("shown to the guest under KVM; an event names it where the guest is emulated")
 _MODEL = Near("host-model and host-passthrough are the host's own under KVM, else QEMU's fullest (max)")
 _POOL = Near("disks are dealt to the threads in turn; the queues of one disk share a thread")
-_ACCOUNT = Near("namespace and ca.crt; there is no token, for none are issued here")
 _DEDICATED = Near("on processors that no other such machine has; containers and other machines may run there too")
 _ISOLATED = Near("one processor more, which QEMU's own threads share with the guest's")
 _NUMA = Near("this machine has one NUMA node, and so has the guest; one with several refuses it")
@@ -95,7 +94,7 @@ _VOLUME: Tree = {
     "emptyDisk": ACTED,
     "cloudInitNoCloud": ACTED, "cloudInitConfigDrive": ACTED,
     "configMap": ACTED, "secret": ACTED, "downwardAPI": ACTED, "sysprep": ACTED,
-    "serviceAccount": _ACCOUNT, "downwardMetrics": BLOCKS,
+    "serviceAccount": ACTED, "downwardMetrics": BLOCKS,
 }
 _MACHINE: Tree = {
     "architecture": ACTED,

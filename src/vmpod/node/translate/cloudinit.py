@@ -16,7 +16,6 @@ from vmpod.base.errors import Problem
 from vmpod.drivers.qemu.spec import Nic
 from vmpod.model.meta import Object, get, name, namespace
 from vmpod.node.translate import files
-from vmpod.node.translate.account import account_files
 from vmpod.node.translate.machine_nics import guest_hostname
 from vmpod.node.translate.tagged import tagged_devices
 
@@ -59,8 +58,6 @@ def seed(
         return _sysprep(vmi, volume, lookup)
     if "downwardAPI" in volume:
         return _downward(volume["downwardAPI"], pod or {})
-    if "serviceAccount" in volume:
-        return Seed("cfgdata", {file.path: file.content for file in account_files(namespace(vmi), lookup)})
     for kind, why in _REFUSED.items():
         if kind in volume:
             raise _problem(vmi, f"volume {volume['name']!r}: {kind} is not supported, {why}")

@@ -26,10 +26,12 @@ class File:
     mode: int = _MODE
 
 
-def files(volume: Object, pod: Object, lookup: Lookup) -> list[File] | None:
+def files(
+    volume: Object, pod: Object, lookup: Lookup, tokens: Mapping[str, bytes] | None = None
+) -> list[File] | None:
     """The files that a volume of objects holds; None for other kinds of volumes.
 
-    `lookup(kind, name)` finds ConfigMap and Secret in the pod's namespace.
+    `lookup(kind, name)` finds ConfigMap and Secret in the pod's namespace; `tokens` are those of the volume, by path.
     Raises Problem, in the kubelet's words, while an object or key is missing.
     """
     kind = next((name for name in _SOURCES if name in volume), "")
@@ -42,7 +44,11 @@ def files(volume: Object, pod: Object, lookup: Lookup) -> list[File] | None:
     found: list[File] = []
     for part in source.get("sources") or ():
         for name, inner in part.items():
-            found += _one(name, inner or {}, pod, lookup, mode)
+            if name == "serviceAccountToken":
+                path = _path(inner, "token")
+                found.append(File(path, (tokens or {})[path], mode))
+            else:
+                found += _one(name, inner or {}, pod, lookup, mode)
     return _unique(found)
 
 
