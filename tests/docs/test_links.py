@@ -57,7 +57,8 @@ def test_no_praise(pages: list[Path], word: str) -> None:
 
 def test_decisions_are_numbered_and_shaped(root: Path) -> None:
     records = sorted((root / "docs/decisions").glob("*.md"))
-    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    numbers = [int(record.name[:4]) for record in records]
+    assert numbers[0] == 1 and len(set(numbers)) == len(numbers)
     for record in records:
         text = record.read_text()
         assert text.startswith(f"# {int(record.name[:4])}. "), record.name
