@@ -140,7 +140,8 @@ async def engine(home: Home) -> AsyncIterator[None]:
         from vmpod.controllers.bootstrap import bootstrap
         from vmpod.drivers.net.network import Network
 
-        network = await Network.open(home.paths, home.paths.id, egress=home.settings.egress)
+        network = await Network.open(home.paths, home.paths.id, egress=home.settings.egress,
+                                     dual=home.settings.dual)  # fmt: skip
         streams = LateStreams()
         api = _open_api(home, network, streams, parts)
         client = Client(InProcess(api, ENGINE))

@@ -41,7 +41,7 @@ def test_plans(found: Object | None, open: tuple[str, ...], expected: list[type]
 
 
 def test_a_pod_that_is_answered_at_is_ready() -> None:
-    told = running(exporter(), "10.0.0.5", "10.0.0.1", EPOCH)
+    told = running(exporter(), ["10.0.0.5", "fd00::5"], "10.0.0.1", EPOCH)
     assert (told["phase"], told["podIP"]) == ("Running", "10.0.0.5")
     assert {one["type"]: one["status"] for one in told["conditions"]}["Ready"] == "True"
 

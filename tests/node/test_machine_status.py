@@ -15,7 +15,7 @@ from vmpod.model.meta import Object
 from vmpod.node.status.machine import Guest, Observed, emulation_reason, guest_os, is_ready, phase, status
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-UP = Observed(run_state="running", machine_type="pc-q35-9.2", ip="10.1.0.20", mac="02:00:00:00:00:01")
+UP = Observed(run_state="running", machine_type="pc-q35-9.2", ips=("10.1.0.20",), mac="02:00:00:00:00:01")
 POD: Object = {"metadata": {"uid": "p1"}, "spec": {"nodeName": "here", "containers": [{"image": "launcher:1"}]},
                "status": {"qosClass": "Burstable"}}
 
@@ -185,7 +185,7 @@ observed = st.builds(
     Observed, run_state=st.sampled_from(["", "running", "paused", "io-error", "prelaunch", "shutdown", "internal-error"]),
     guest=st.builds(Guest, connected=st.booleans(), asked=st.booleans()), ready=st.sampled_from([None, True, False]),
     exit_code=st.sampled_from([None, 0, 1, 137]), stop_wished=st.booleans(), guest_stopped=st.booleans(),
-    mac=st.sampled_from(["", "02:00:00:00:00:01"]), ip=st.sampled_from(["", "10.0.0.1"]),
+    mac=st.sampled_from(["", "02:00:00:00:00:01"]), ips=st.sampled_from([(), ("10.0.0.1",), ("10.0.0.1", "fd00::1")]),
     trouble=st.sampled_from([None, ("R", "m")]),
 )
 

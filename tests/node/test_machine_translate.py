@@ -368,10 +368,10 @@ def test_cards() -> None:
     assert bare.binding == "bridge"
     assert machine_nic(vmi({"devices": {"autoattachPodInterface": False}}, networks=[])) is None
     other = vmi({"devices": {"interfaces": [{"name": "default", "bridge": {}}]}},
-                networks=[{"name": "default", "pod": {"vmNetworkCIDR": "192.168.7.0/24"}}])
+                networks=[{"name": "default", "pod": {"vmNetworkCIDR": "192.168.7.0/24", "vmIPv6NetworkCIDR": "fd20::/120"}}])
     found = machine_nic(other)
     assert found is not None
-    assert found.guest_cidr == "192.168.7.0/24"
+    assert (found.guest_cidr, found.guest_cidr6, nic.guest_cidr6) == ("192.168.7.0/24", "fd20::/120", "fd10:0:2::/120")
 
 
 @pytest.mark.parametrize(("name", "hostname", "expected"), [

@@ -34,7 +34,7 @@ def pod(container: Object | None = None, **spec: Any) -> Object:
 def sources(**rest: Any) -> Sources:
     return Sources(
         configmap=lambda name: CONFIG if name == "c" else None, secret=lambda name: SECRET if name == "s" else None,
-        node_name="n1", host_ip="10.0.0.1", pod_ip="10.1.0.2", cpus=4, memory_bytes=1 << 30, **rest,
+        node_name="n1", host_ip="10.0.0.1", pod_ips=("10.1.0.2", "fd00::2"), cpus=4, memory_bytes=1 << 30, **rest,
     )
 
 
@@ -116,7 +116,7 @@ def test_guests_are_told_what_their_pods_are() -> None:
 
 
 def test_hosts() -> None:
-    text = etc.hosts(pod(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["x", "y"]}], subdomain="sub"), "10.1.0.2")
+    text = etc.hosts(pod(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["x", "y"]}], subdomain="sub"), ["10.1.0.2", "fd00::2"])
     assert "10.1.0.2\tp.sub.ns.svc.cluster.local\tp\n" in text and text.endswith("1.2.3.4\tx\ty\n")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 
+IP_FAMILIES = ("IPv4", "IPv4,IPv6")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -18,9 +20,15 @@ class Settings:
     listen: str = "127.0.0.1"
     port: int = 0
     egress: bool = True
+    ip_families: str = "IPv4"
     strict_scheduling: bool = False
     node_labels: dict[str, str] = field(default_factory=dict)
     nodes: int = 1
+
+    @property
+    def dual(self) -> bool:
+        """Whether pods and Services have IPv6 addresses besides."""
+        return self.ip_families == "IPv4,IPv6"
 
     @classmethod
     def load(cls, paths: Paths) -> Settings:
@@ -29,7 +37,8 @@ class Settings:
             said = json.loads(paths.settings.read_text())
             return cls(**said)
         except FileNotFoundError:
-            return cls(egress=os.environ.get("VMPOD_EGRESS", "on") != "off")
+            return cls(egress=os.environ.get("VMPOD_EGRESS", "on") != "off",
+                       ip_families=_families(os.environ.get("VMPOD_IP_FAMILIES", "IPv4")))  # fmt: skip
         except (TypeError, ValueError) as error:
             raise Problem(f"read {paths.settings}", str(error), f"rm {paths.settings}") from None
 
@@ -44,3 +53,10 @@ class Settings:
         fresh.write_text(json.dumps(asdict(self), indent=2) + "\n")
         fresh.chmod(0o600)
         fresh.replace(paths.settings)
+
+
+def _families(said: str) -> str:
+    if said not in IP_FAMILIES:
+        raise Problem("read VMPOD_IP_FAMILIES", f"{said!r} is none of {', '.join(map(repr, IP_FAMILIES))}",
+                      "export VMPOD_IP_FAMILIES=IPv4,IPv6")  # fmt: skip
+    return said

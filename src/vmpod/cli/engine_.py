@@ -12,7 +12,7 @@ import click
 from vmpod.base import log, proc
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
-from vmpod.base.settings import Settings
+from vmpod.base.settings import IP_FAMILIES, Settings
 from vmpod.cli import launch
 
 
@@ -23,23 +23,27 @@ def command() -> None:
 
 @command.command()
 @click.option("--egress", type=click.Choice(["on", "off"]), help="Let pods and machines reach the outside.")
+@click.option("--ip-families", type=click.Choice(IP_FAMILIES),
+              help="The families of addresses that pods and Services have.")  # fmt: skip
 @click.option("--strict-scheduling/--no-strict-scheduling", default=None,
               help="Leave a pod pending when it asks for a label key that no node carries.")  # fmt: skip
 @click.option("--node-label", "labels", multiple=True, metavar="KEY=VALUE", help="A label of the node; repeatable.")
 @click.option("--nodes", type=click.IntRange(1, 9), help="How many nodes this machine stands for.")
 @click.option("--listen", metavar="ADDRESS", help="Where the API listens; loopback only unless told otherwise.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The API's port; 0 chooses a free one and keeps it.")
-def start(egress: str | None, strict_scheduling: bool | None, labels: tuple[str, ...], nodes: int | None,
-          listen: str | None, port: int | None) -> None:  # fmt: skip
+def start(egress: str | None, ip_families: str | None, strict_scheduling: bool | None, labels: tuple[str, ...],
+          nodes: int | None, listen: str | None, port: int | None) -> None:  # fmt: skip
     """Start the engine of this home, with settings that it keeps."""
     paths = Paths.of()
-    if (engine := launch.running(paths)) is not None and _wants(egress, strict_scheduling, labels, nodes, listen, port):
+    given = (egress, ip_families, strict_scheduling, labels, nodes, listen, port)
+    if (engine := launch.running(paths)) is not None and _wants(*given):
         raise Problem("start the engine", f"it runs already (pid {engine.pid}) with its present settings",
                       "vmpod engine stop, then start it with the new ones", "Running")  # fmt: skip
     before = Settings.load(paths)
     settings = before.changed(
-        egress=None if egress is None else egress == "on", strict_scheduling=strict_scheduling,
-        node_labels=_labels(labels) if labels else None, nodes=nodes, listen=listen, port=port,
+        egress=None if egress is None else egress == "on", ip_families=ip_families,
+        strict_scheduling=strict_scheduling, node_labels=_labels(labels) if labels else None, nodes=nodes,
+        listen=listen, port=port,
     )  # fmt: skip
     if engine is None:
         settings.save(paths)

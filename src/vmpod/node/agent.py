@@ -94,8 +94,9 @@ class Agent:
             "pods", POD, (Watch(POD, self._own), Watch(VIRTUALMACHINEINSTANCE, found=self._launchers)),
             self.gather, pods.plan, status, self._work.apply, cache, client, recorder, self.clock, workers=8,
         )  # fmt: skip
+        six = (network.config.gateway6,) if network.config.block6 else ()
         self._heartbeats = [
-            Heartbeat(client, paths, facts, self.clock, node_name=name, host_ip=self.host_ip,
+            Heartbeat(client, paths, facts, self.clock, node_name=name, addresses=(self.host_ip, *six),
                       labels=roles(number) | dict(node_labels or {}), settled=settled)
             for number, name in enumerate(self.node_names)
         ]  # fmt: skip

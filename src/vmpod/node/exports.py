@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -108,13 +108,14 @@ def plan(seen: Seen) -> ExportPlan:
     return ExportPlan(stale if is_told else (*stale, Open(pod)))
 
 
-def running(pod: Object, ip: str, host_ip: str, now: datetime) -> Object:
+def running(pod: Object, ips: Sequence[str], host_ip: str, now: datetime) -> Object:
     """The status of a pod at which is answered."""
     moment = clocks.rfc3339(now)
     types = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     container = get(pod, "spec", "containers", 0, default={})
     return {
-        "phase": "Running", "hostIP": host_ip, "podIP": ip, "podIPs": [{"ip": ip}], "startTime": moment,
+        "phase": "Running", "hostIP": host_ip, "podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips],
+        "startTime": moment,
         "conditions": [{"type": type, "status": "True", "lastTransitionTime": moment} for type in types],
         "containerStatuses": [{
             "name": container.get("name"), "image": container.get("image"), "imageID": "", "ready": True,
@@ -184,7 +185,7 @@ class Exports:
                 listener.close()
                 raise
             self._doors[uid(pod)] = (key_of(pod), door)
-        told = running(pod, attachment.ip, self._host_ip, self._clock.now())
+        told = running(pod, attachment.ips, self._host_ip, self._clock.now())
         return await shell.apply(self._client, Patch(POD, namespace(pod), name(pod), {"status": told}, "status"))
 
     async def _shut(self, pod_uid: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Heartbeat:
     """Registers the node and keeps its Lease fresh."""
 
     def __init__(
-        self, client: Client, paths: Paths, facts: HostFacts, clock: Clock, *, node_name: str, host_ip: str,
+        self, client: Client, paths: Paths, facts: HostFacts, clock: Clock, *, node_name: str, addresses: Sequence[str],
         labels: Mapping[str, str], settled: Callable[[], Awaitable[HostFacts]] | None = None,
     ) -> None:  # fmt: skip
         self._client = client
@@ -42,7 +42,7 @@ class Heartbeat:
         self._settled = settled
         self._clock = clock
         self._name = node_name
-        self._host_ip = host_ip
+        self._addresses = tuple(addresses)
         self._labels = dict(labels)
         self._tasks = Tasks()
 
@@ -89,7 +89,7 @@ class Heartbeat:
         if not labels.items() <= meta.labels(node).items():
             node = await self._client.patch(NODE, "", self._name, {"metadata": {"labels": labels}})
         disk = shutil.disk_usage(self._paths.home).total if self._paths.home.exists() else 0
-        status = node_status(node, self._facts, self._name, self._host_ip, disk, self._clock.now())
+        status = node_status(node, self._facts, self._name, self._addresses, disk, self._clock.now())
         await self._client.patch(NODE, "", self._name, {"status": status}, subresource="status")
 
     async def _renew(self) -> None:
@@ -138,7 +138,8 @@ def roles(number: int) -> dict[str, str]:
     return {"node-role.kubernetes.io/control-plane": ""} if number == 0 else {}
 
 
-def node_status(node: Object, facts: HostFacts, name: str, host_ip: str, disk_bytes: int, now: datetime) -> Object:
+def node_status(node: Object, facts: HostFacts, name: str, addresses: Sequence[str], disk_bytes: int,
+                now: datetime) -> Object:  # fmt: skip
     """The status of a kubelet that is well (kubelet's nodestatus setters)."""
     memory = quantity.format_bytes(facts.memory_bytes // 1024 * 1024)
     capacity = {
@@ -149,7 +150,8 @@ def node_status(node: Object, facts: HostFacts, name: str, host_ip: str, disk_by
     }  # fmt: skip
     return {
         "capacity": capacity, "allocatable": dict(capacity), "conditions": _conditions(node, now),
-        "addresses": [{"type": "InternalIP", "address": host_ip}, {"type": "Hostname", "address": name}],
+        "addresses": [*({"type": "InternalIP", "address": one} for one in addresses),
+                      {"type": "Hostname", "address": name}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 0}}, "nodeInfo": _node_info(facts),
     }  # fmt: skip
 

@@ -537,7 +537,7 @@ def _remembered(vmi: Object, attachment: Attachment | None) -> Observed:
     return Observed(
         run_state="running" if was_running and conditions.is_true(known, "Ready") else "",
         machine_type=str(get(vmi, "status", "machine", "type", default="")) if was_running else "",
-        ip=attachment.ip if attachment else str(card.get("ipAddress") or ""),
+        ips=attachment.ips if attachment else tuple(card.get("ipAddresses") or ()),
         mac=attachment.guest_mac if attachment else str(card.get("mac") or ""),
         links=attachment.links if attachment else (),
         down=machine_links.down(vmi),

@@ -204,11 +204,14 @@ class Work:
     def attachment(self, uid: str) -> Attachment | None:
         return next((one for one in self._t.network.attachments() if one.pod_uid == uid), None)
 
-    def _ip(self, pod: Object) -> str:
+    def _ips(self, pod: Object) -> tuple[str, ...]:
         if uses_host_network(pod):
-            return self._t.host_ip
+            return (self._t.host_ip,)
         attachment = self.attachment(meta.uid(pod))
-        return attachment.ip if attachment else ""
+        return attachment.ips if attachment else ()
+
+    def _ip(self, pod: Object) -> str:
+        return next(iter(self._ips(pod)), "")
 
     # --- surroundings -----------------------------------------------------------------------------------
 
@@ -335,7 +338,7 @@ class Work:
             secret=lambda name: cache.get(SECRET, where, name),
             services=tuple(cache.list(SERVICE, where)), host_ip=self._t.host_ip,
             node_name=str(meta.get(pod, "spec", "nodeName", default="")),
-            pod_ip=self._ip(pod), cpus=self._t.facts.cpus, memory_bytes=self._t.facts.memory_bytes,
+            pod_ips=self._ips(pod), cpus=self._t.facts.cpus, memory_bytes=self._t.facts.memory_bytes,
             image_env=image.env,
         )  # fmt: skip
 
@@ -347,7 +350,7 @@ class Work:
         resolv, hosts = folder / "resolv.conf", folder / "hosts"
         _write(resolv, etc.resolv_conf(pod, self._t.network.config.dns_address, own))
         if not hosts.exists():
-            _write(hosts, etc.hosts(pod, self._ip(pod)))
+            _write(hosts, etc.hosts(pod, self._ips(pod)))
         last_words = folder / f"termination-{container['name']}-{setting.attempt}"
         _write(last_words, "")
         last_words.chmod(0o666)

@@ -37,10 +37,11 @@ async def open_home(tmp_path: Path) -> AsyncIterator[OpenHome]:
     """Opens the network of a home below tmp_path by name; every one is removed again, and nothing may be left."""
     opened: dict[str, Network] = {}
 
-    async def open_(name: str = "home", *, egress: bool = False, shared: Path | None = None) -> Network:
+    async def open_(name: str = "home", *, egress: bool = False, dual: bool = False,
+                    shared: Path | None = None) -> Network:  # fmt: skip
         paths = Paths(tmp_path / name)
         paths.network.mkdir(parents=True, exist_ok=True)
-        network = await Network.open(paths, paths.id, egress=egress, shared=shared)
+        network = await Network.open(paths, paths.id, egress=egress, dual=dual, shared=shared)
         await network.ensure()
         opened[name] = network
         return network

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -111,3 +111,27 @@ def test_the_devices_that_lead_out() -> None:
     ))  # fmt: skip
     assert hostnet.leading_out(table) == ["eth0", "tun0"]
     assert hostnet.leading_out(table, default_only=True) == ["eth0"]
+
+
+@given(st.text(max_size=8), st.text(max_size=8))
+def test_each_home_has_unique_local_addresses_of_its_own(one: str, other: str) -> None:
+    block = ranges.block6(one)
+    assert block.prefixlen == 48 and block.subnet_of(IPv6Network("fd00::/8")) and block == ranges.block6(one)
+    assert one == other or not block.overlaps(ranges.block6(other))
+    parts = [ranges.part6(str(block), index, 64) for index in range(3)]
+    assert all(part.subnet_of(block) for part in parts) and len(set(parts)) == 3
+
+
+def test_ways_out_by_ipv6() -> None:
+    zero, far = "0" * 32, "fd" + "0" * 30
+    near = far[:-1] + "2"
+    text = "\n".join([
+        f"{far} 40 {zero} 00 {zero} 00000100 00000001 00000000 00000001     eth0",
+        f"{zero} 00 {zero} 00 {near} 00000400 00000002 00000000 00000003     tun0",
+        f"fe80{zero[4:]} 40 {zero} 00 {zero} 00000100 00000001 00000000 00000001     eth1",
+        f"ff00{zero[4:]} 08 {zero} 00 {zero} 00000100 00000001 00000000 00000001     eth2",
+        f"{near} 80 {zero} 00 {zero} 00000000 00000003 00000000 80200001     eth3",
+        f"{far} 40 {zero} 00 {zero} 00000100 00000001 00000000 00000001 vp-abcdef01",
+        f"{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200       lo",
+    ])
+    assert hostnet.leading_out6(text + "\n") == ["eth0", "tun0"]

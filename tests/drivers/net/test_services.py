@@ -11,6 +11,7 @@ from vmpod.drivers.net.attachments import MachineNic, describe, free_address, ma
 from vmpod.drivers.net.services import Forward, Rules
 
 CONFIG = configuration.of_block("abcdef01", next(ranges.candidates("x")))
+FOUR = nft.four(CONFIG)
 ENDPOINTS = st.lists(st.tuples(st.sampled_from([f"10.0.0.{i}" for i in range(1, 12)]), st.integers(1, 3)), max_size=12)
 FORWARDS = st.lists(st.builds(
     lambda offset, protocol, ends: Forward(f"10.9.0.{offset}", protocol, 80, tuple(ends)),
@@ -34,7 +35,7 @@ def test_every_endpoint_has_exactly_one_bucket(forwards: list[Forward]) -> None:
 @given(FORWARDS, FORWARDS)
 def test_a_difference_turns_the_old_into_the_new(before: list[Forward], after: list[Forward]) -> None:
     old, new = services.rules(before), services.rules(after)
-    text = services.difference(CONFIG, old, new)
+    text = services.difference(CONFIG, FOUR, old, new)
     if text is None:
         assert set(new.elements) - set(old.elements)
         return
@@ -51,22 +52,22 @@ def test_a_difference_turns_the_old_into_the_new(before: list[Forward], after: l
 
 def test_the_same_rules_need_no_command() -> None:
     rules = services.rules([Forward("10.9.0.1", "TCP", 80, (("10.0.0.1", 80),))])
-    assert services.difference(CONFIG, rules, rules) == ""
+    assert services.difference(CONFIG, FOUR, rules, rules) == ""
 
 
 def test_a_change_of_affinity_replaces_the_table() -> None:
     ends = (("10.0.0.1", 80), ("10.0.0.2", 80))
     plain, sticky = (services.rules([Forward("10.9.0.1", "TCP", 80, ends, affinity=flag)]) for flag in (False, True))
-    assert services.difference(CONFIG, plain, sticky) is None
-    assert "jhash ip saddr mod 2" in services.whole(CONFIG, sticky, bridge_filter=True)
+    assert services.difference(CONFIG, FOUR, plain, sticky) is None
+    assert "jhash ip saddr mod 2" in services.whole(CONFIG, FOUR, sticky, bridge_filter=True)
 
 
 def test_one_rule_per_number_of_endpoints() -> None:
     many = [Forward(f"10.9.0.{i}", "TCP", 80, (("10.0.0.1", 80), ("10.0.0.2", 80))) for i in range(1, 50)]
-    text = services.whole(CONFIG, services.rules(many), bridge_filter=True)
+    text = services.whole(CONFIG, FOUR, services.rules(many), bridge_filter=True)
     assert text.count("dnat ip to") == 2 and "numgen random mod 2 map @n2" in text
     assert "@hairpin masquerade" in text
-    assert "@hairpin" not in services.whole(CONFIG, Rules({"hairpin": frozenset()}), bridge_filter=False)
+    assert "@hairpin" not in services.whole(CONFIG, FOUR, Rules({"hairpin": frozenset()}), bridge_filter=False)
 
 
 def test_the_way_out_is_open_or_closed() -> None:

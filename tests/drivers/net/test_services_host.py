@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.drivers.net.conftest import OpenHome, Serve, fetch, shell
 
-from vmpod.drivers.net import services
+from vmpod.drivers.net import nft, services
 from vmpod.drivers.net.network import Attachment, Forward, Network
 
 pytestmark = pytest.mark.host
@@ -186,8 +186,8 @@ async def test_differences_end_at_the_same_table_as_a_whole_replacement(open_hom
     for forwards in steps:
         await network.publish(forwards)
         by_steps = shell("nft", "list", "table", "ip", network.config.services_table).stdout
-        await network._replace_services(services.Rules({
-            **{name: frozenset() for name in network._published.elements},  # type: ignore[union-attr]
+        await network._replace_services(nft.four(network.config), services.Rules({
+            **{name: frozenset() for name in network._published["ip"].elements},
             **services.rules(forwards).elements,
         }))  # fmt: skip
         whole = shell("nft", "list", "table", "ip", network.config.services_table).stdout

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class MachineNic:
     and `ranges` limit what comes in but for bridge, as (protocol, port) and (protocol, first, last); none means
     everything. `uid` owns the tap device, which has `queues`. `hostname`, `search`, the name `servers` (none: ours) and
     further `options` (code, value in hexadecimal) go to the guest by DHCP. `address` is the pod's if it is free.
+    `guest_cidr6` is the range behind masquerade where pods have IPv6.
     """
 
     binding: str = "masquerade"
@@ -47,13 +48,14 @@ class MachineNic:
     options: tuple[tuple[int, str], ...] = ()
     address: str = ""
     servers: tuple[str, ...] = ()
+    guest_cidr6: str = "fd10:0:2::/120"
 
 
 @dataclass(frozen=True)
 class Attachment:
     """A pod on the network. `tap`, `guest_ip` and `guest_mac` are empty for a pod without a machine; `links` are its
     cards on further networks. One on `standby` has its addresses from another pod and no cable plugged in: it takes
-    over when that pod's machine has moved here."""
+    over when that pod's machine has moved here. `ip6` and `guest_ip6` are empty where there is no IPv6."""
 
     pod_uid: str
     netns: str
@@ -70,6 +72,13 @@ class Attachment:
     links: tuple[Link, ...] = ()
     standby: bool = False
     dns: str = ""
+    ip6: str = ""
+    guest_ip6: str = ""
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """The pod's addresses, one of each family that it has."""
+        return (self.ip, self.ip6) if self.ip6 else (self.ip,)
 
     @property
     def bridged(self) -> MachineNic | None:
@@ -84,6 +93,7 @@ def describe(uid: str, ip: str, config: NetworkConfig, *, mtu: int, nic: Machine
     attachment = Attachment(
         pod_uid=uid, netns=netns, netns_path=f"/run/netns/{netns}", ip=ip, mac=mac_of(ip), gateway=config.gateway,
         device=f"v{config.home_id[:8]}{index:x}", mtu=mtu, dns=config.dns_address,
+        ip6=str(config.pods6[index]) if config.block6 else "",
     )  # fmt: skip
     return _with_machine(attachment, nic) if nic else attachment
 
@@ -111,11 +121,12 @@ def _with_machine(attachment: Attachment, nic: MachineNic) -> Attachment:
     given = check_mac(nic.mac)
     if nic.binding == "bridge":
         mac = given or attachment.mac
-        fields: dict[str, Any] = {"mac": mac, "guest_mac": mac, "guest_ip": attachment.ip}
+        fields: dict[str, Any] = {"mac": mac, "guest_mac": mac, "guest_ip": attachment.ip, "ip6": ""}
     elif nic.binding == "masquerade":
-        fields = {"guest_mac": given or _drawn_mac(attachment.pod_uid), "guest_ip": str(guest_network(nic)[2])}
+        fields = {"guest_mac": given or _drawn_mac(attachment.pod_uid), "guest_ip": str(guest_network(nic)[2]),
+                  "guest_ip6": str(guest_network6(nic)[2]) if attachment.ip6 else ""}
     elif nic.binding == "passt":
-        fields = {"guest_mac": given or _drawn_mac(attachment.pod_uid), "guest_ip": attachment.ip}
+        fields = {"guest_mac": given or _drawn_mac(attachment.pod_uid), "guest_ip": attachment.ip, "ip6": ""}
     else:
         why = f"there is no interface binding {nic.binding!r}"
         raise Problem("attach a machine", why, "use masquerade, bridge or passt")
@@ -130,6 +141,17 @@ def guest_network(nic: MachineNic) -> IPv4Network:
         raise Problem(f"use the guest network {nic.guest_cidr!r}", str(error)) from None
     if network.prefixlen > 30:
         raise Problem(f"use the guest network {nic.guest_cidr!r}", "it has no room for a gateway and a guest")
+    return network
+
+
+def guest_network6(nic: MachineNic) -> IPv6Network:
+    """The IPv6 range behind masquerade, shared out as the other."""
+    try:
+        network = IPv6Network(nic.guest_cidr6, strict=False)
+    except ValueError as error:
+        raise Problem(f"use the guest network {nic.guest_cidr6!r}", str(error)) from None
+    if network.prefixlen > 126:
+        raise Problem(f"use the guest network {nic.guest_cidr6!r}", "it has no room for a gateway and a guest")
     return network
 
 

@@ -38,13 +38,32 @@ def _devices(config: NetworkConfig) -> tuple[tuple[str, str], ...]:
     return (config.bridge, config.gateway), (config.service_device, config.dns_address)
 
 
+def _batch6(config: NetworkConfig) -> str:
+    return (
+        f"addr replace {config.gateway6}/{config.pods6.prefixlen} dev {config.bridge} nodad\n"
+        f"route replace {config.services6} dev {config.service_device} src {config.gateway6}\n"
+    )
+
+
 async def ensure(config: NetworkConfig) -> None:
     """Make both devices, or complete what is there. Raises Problem when the host refuses."""
     missing = tuple(device for device, _ in _devices(config) if not hostnet.exists(device))
     await proc.run(["ip", "-batch", "-"], stdin=batch(config, add=missing).encode(), what=_WHAT, fix=_FIX)
     hostnet.write_bridge(config.bridge, "nf_call_iptables", "1")
     for device, _ in _devices(config):
-        hostnet.write_setting(f"ipv6/conf/{device}/disable_ipv6", "1")
+        for name, value in _settings6(config):
+            hostnet.write_setting(f"ipv6/conf/{device}/{name}", value)
         hostnet.write_setting(f"ipv4/conf/{device}/forwarding", "1")
         hostnet.write_setting(f"ipv4/conf/{device}/send_redirects", "0")
         hostnet.write_setting(f"ipv4/conf/{device}/rp_filter", "0")
+    if config.block6:
+        hostnet.write_bridge(config.bridge, "nf_call_ip6tables", "1")
+        await proc.run(["ip", "-batch", "-"], stdin=_batch6(config).encode(), what=_WHAT, fix=_FIX)
+
+
+def _settings6(config: NetworkConfig) -> tuple[tuple[str, str], ...]:
+    """No pod is this host's router, and addresses are known to be alone: they need not be asked for first."""
+    if not config.block6:
+        return (("disable_ipv6", "1"),)
+    return (("accept_ra", "0"), ("accept_dad", "0"), ("accept_redirects", "0"), ("disable_ipv6", "0"),
+            ("force_forwarding", "1"))

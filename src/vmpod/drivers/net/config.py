@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from vmpod.base.errors import Problem
@@ -22,6 +22,7 @@ class NetworkConfig:
 
     `gateway` is the bridge's address and so the node's address; `dns_address` lies in the service range, on
     the service device; `table` is the prefix of our nftables tables; `egress` whether pods may reach the outside.
+    `block6` is the home's /48 of unique local addresses, empty where pods have IPv4 only.
     """
 
     home_id: str
@@ -35,6 +36,20 @@ class NetworkConfig:
     dns_address: str
     table: str
     egress: bool = True
+    block6: str = ""
+
+    @property
+    def pods6(self) -> IPv6Network:
+        """A pod has the same number here as in `pods`. Raises ValueError where there is no IPv6."""
+        return ranges.part6(self.block6, 0, 64)
+
+    @property
+    def services6(self) -> IPv6Network:
+        return ranges.part6(self.block6, 1, 112)
+
+    @property
+    def gateway6(self) -> str:
+        return str(self.pods6[1])
 
     @property
     def pods(self) -> IPv4Network:
@@ -78,12 +93,12 @@ def write(path: Path, config: NetworkConfig) -> None:
 
 
 def settle(
-    path: Path, home_id: str, routed: Iterable[IPv4Network], claims: Claims, *, egress: bool
+    path: Path, home_id: str, routed: Iterable[IPv4Network], claims: Claims, *, egress: bool, dual: bool = False
 ) -> NetworkConfig:
     """The home's configuration: the recorded one, else a free block claimed now.
 
-    A record that was copied from another home (its id differs) is not believed. Raises Problem when another
-    home took the recorded block meanwhile, or no block is free.
+    A record that was copied from another home (its id differs) is not believed. `dual` gives it IPv6 besides. Raises
+    Problem when another home took the recorded block meanwhile, or no block is free.
     """
     with claims.locked():
         others = [claim for claim in claims.living() if claim.home_id != home_id]
@@ -92,7 +107,7 @@ def settle(
             taken = (*routed, *(claim.network for claim in others))
             config = of_block(home_id, ranges.choose(home_id, taken))
         _refuse_overlap(config, others)
-        config = replace(config, egress=egress)
+        config = replace(config, egress=egress, block6=str(ranges.block6(home_id)) if dual else "")
         write(path, config)
         claims.write(Claim(home_id, config.block, str(path)))
         return config

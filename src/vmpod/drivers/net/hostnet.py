@@ -17,6 +17,7 @@ from vmpod.base.errors import Problem
 _SYS_NET = Path("/proc/sys/net")
 _CLASS_NET = Path("/sys/class/net")
 _GET_FLAGS, _SET_FLAGS, _IS_UP = 0x8913, 0x8914, 1  # <linux/sockios.h>, <linux/if.h>
+_LOCAL_ROUTE = 0x80000000  # RTF_LOCAL, <linux/ipv6_route.h>
 _LARGEST_MTU = 1500
 _SMALLEST_MTU = 1280
 
@@ -51,6 +52,35 @@ def leading_out(routes: str, *, default_only: bool = False) -> list[str]:
 def uplinks(*, default_only: bool = False) -> list[str]:
     """The devices over which this host reaches others: networks next to it, tunnels, the default route."""
     return leading_out(Path("/proc/net/route").read_text(), default_only=default_only)
+
+
+def leading_out6(routes: str) -> list[str]:
+    """The devices in the text of /proc/net/ipv6_route over which this host reaches others by IPv6. Pure."""
+    rows = [line.split() for line in routes.splitlines()]
+    return sorted({
+        row[9] for row in rows
+        if not row[0].startswith(("fe80", "ff")) and row[9] != "lo" and not row[9].startswith(("vp-", "vs-"))
+        and not int(row[8], 16) & _LOCAL_ROUTE
+    })  # fmt: skip
+
+
+def uplinks6() -> list[str]:
+    """The devices over which this host reaches others by IPv6."""
+    return leading_out6(Path("/proc/net/ipv6_route").read_text())
+
+
+def why_no_ipv6() -> tuple[str, str]:
+    """Why pods cannot have IPv6 on this host and what would change it; empty when they can.
+
+    Forwarding is switched on for single devices only, which the kernel can since 6.17: for the whole host it would
+    end its listening to routers.
+    """
+    if read_setting("ipv6/conf/all/disable_ipv6") != "0":
+        return "IPv6 is switched off on this machine", "sysctl -w net.ipv6.conf.all.disable_ipv6=0"
+    if read_setting("ipv6/conf/all/forwarding") != "1" and not read_setting("ipv6/conf/lo/force_forwarding"):
+        told = "this kernel cannot forward IPv6 for single devices (Linux 6.17 can), and does not for all of them"
+        return told, "sysctl -w net.ipv6.conf.all.forwarding=1"
+    return "", ""
 
 
 def mtu(devices: Iterable[str]) -> int:

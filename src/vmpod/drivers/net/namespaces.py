@@ -8,7 +8,14 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from vmpod.drivers.net import nft
-from vmpod.drivers.net.attachments import GUEST_BRIDGE, Attachment, MachineNic, guest_network, outer_mac
+from vmpod.drivers.net.attachments import (
+    GUEST_BRIDGE,
+    Attachment,
+    MachineNic,
+    guest_network,
+    guest_network6,
+    outer_mac,
+)
 from vmpod.drivers.net.config import NetworkConfig
 
 _GUEST_BRIDGE_MAC = "02:00:00:00:00:00"  # the same in every pod: a guest's neighbour table survives a move
@@ -55,9 +62,10 @@ def _packed(ip: str) -> bytes:
 def inner_script(attachment: Attachment, config: NetworkConfig) -> str:
     """A shell script for the inside of the namespace: kernel settings, address, route, and a machine's bridge."""
     nic = attachment.bridged
-    parts = ["set -e", _settings(nic), _here("ip -batch -", _links(attachment, config))]
+    parts = ["set -e", _settings(attachment), _here("ip -batch -", _links(attachment, config))]
     if nic and nic.binding == "masquerade":
-        parts.append(_here("nft -f -", masquerade_table(attachment, nic)))
+        table6 = masquerade_table6(attachment, nic) if attachment.guest_ip6 else ""
+        parts.append(_here("nft -f -", masquerade_table(attachment, nic) + table6))
     elif nic:
         parts.append(_here("nft -f -", bridge_table(attachment)))
     return "\n".join(parts) + "\n"
@@ -67,7 +75,8 @@ def _here(command: str, text: str) -> str:
     return f"{command} <<'END'\n{text}END"
 
 
-def _settings(nic: MachineNic | None) -> str:
+def _settings(attachment: Attachment) -> str:
+    nic = attachment.bridged
     v4 = {
         "ip_unprivileged_port_start": "0", "ping_group_range": "0 2147483647",
         "conf/all/accept_redirects": "0", "conf/eth0/accept_redirects": "0",
@@ -75,8 +84,18 @@ def _settings(nic: MachineNic | None) -> str:
     if nic:
         v4 |= {"ip_forward": "1", "conf/all/route_localnet": "1", "conf/all/rp_filter": "0", "conf/eth0/rp_filter": "0"}
     lines = [f"echo '{value}' > {name}" for name, value in v4.items()]
-    off = "if [ -e ../ipv6/conf/eth0 ]; then echo 1 > ../ipv6/conf/eth0/disable_ipv6; fi"
-    return "\n".join(["cd /proc/sys/net/ipv4", *lines, off])
+    return "\n".join(["cd /proc/sys/net/ipv4", *lines, *_settings6(attachment)])
+
+
+def _settings6(attachment: Attachment) -> list[str]:
+    """Nobody on the bridge is a pod's router but the one that it is told of, and its address is known to be alone."""
+    if not attachment.ip6:
+        return ["if [ -e ../ipv6/conf/eth0 ]; then echo 1 > ../ipv6/conf/eth0/disable_ipv6; fi"]
+    own = {"accept_dad": "0", "accept_ra": "0", "accept_redirects": "0", "disable_ipv6": "0"}
+    lines = [f"echo {value} > ../ipv6/conf/{device}/{name}" for device in ("default", "eth0")
+             for name, value in own.items()]  # fmt: skip
+    return [*lines, "echo 0 > ../ipv6/conf/lo/disable_ipv6",
+            *(["echo 1 > ../ipv6/conf/all/forwarding"] if attachment.guest_ip6 else [])]  # fmt: skip
 
 
 def _links(attachment: Attachment, config: NetworkConfig) -> str:
@@ -89,6 +108,11 @@ def _links(attachment: Attachment, config: NetworkConfig) -> str:
         "link set eth0 up\n"
         f"route add default via {attachment.gateway}\n"
     )
+    if attachment.ip6:
+        plain += (
+            f"addr add {attachment.ip6}/{config.pods6.prefixlen} dev eth0 nodad\n"
+            f"route add default via {config.gateway6} dev eth0 onlink\n"
+        )
     return plain + (_masquerade_links(attachment, nic) if nic else "")
 
 
@@ -106,7 +130,11 @@ def _guest_links(attachment: Attachment, nic: MachineNic, address: str) -> str:
 
 def _masquerade_links(attachment: Attachment, nic: MachineNic) -> str:
     network = guest_network(nic)
-    return _guest_links(attachment, nic, f"{network[1]}/{network.prefixlen}")
+    made = _guest_links(attachment, nic, f"{network[1]}/{network.prefixlen}")
+    if not attachment.guest_ip6:
+        return made
+    network6 = guest_network6(nic)
+    return made + f"addr add {network6[1]}/{network6.prefixlen} dev {GUEST_BRIDGE} nodad\n"
 
 
 def _bridge_links(attachment: Attachment, nic: MachineNic) -> str:
@@ -133,6 +161,22 @@ def masquerade_table(attachment: Attachment, nic: MachineNic) -> str:
             f"ip daddr {{ {attachment.ip}, 127.0.0.1 }} {ports}dnat to {guest}" for ports in _port_matches(nic)
         ]),
         nft.chain("postrouting", "nat hook postrouting priority srcnat", _postrouting(network, guest)),
+    ])  # fmt: skip
+
+
+def masquerade_table6(attachment: Attachment, nic: MachineNic) -> str:
+    """The same for IPv6, but for the pod's own loopback address: the kernel lets no packet of that out."""
+    guest, word = attachment.guest_ip6, f"ip6 daddr {attachment.ip6}"
+    return nft.table("ip6", "vmpod", [
+        nft.chain("prerouting", "nat hook prerouting priority dstnat", [
+            f'iifname "eth0" {word} {ports}dnat to {guest}' for ports in _port_matches(nic)
+        ]),
+        nft.chain("output", "nat hook output priority -100", [
+            f"{word} {ports}dnat to {guest}" for ports in _port_matches(nic)
+        ]),
+        nft.chain("postrouting", "nat hook postrouting priority srcnat", [
+            f'ip6 saddr {guest} oifname "eth0" masquerade',
+        ]),
     ])  # fmt: skip
 
 

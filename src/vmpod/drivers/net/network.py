@@ -9,7 +9,7 @@ import asyncio
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -23,6 +23,7 @@ from vmpod.drivers.net.attachments import Attachment, MachineNic, Records, descr
 from vmpod.drivers.net.config import NetworkConfig
 from vmpod.drivers.net.forwarding import Forwarding
 from vmpod.drivers.net.links import Link, LinkWish
+from vmpod.drivers.net.nft import Family
 from vmpod.drivers.net.services import Forward
 from vmpod.drivers.net.snapshot import Guest, Snapshot
 
@@ -40,27 +41,33 @@ class Network:
         self._folder = folder
         self._claims = claims.Claims(shared)
         self._forwarding = Forwarding(shared / "forwarding")
+        self._forwarding6 = Forwarding(shared / "forwarding6", six=True)
         self._records = Records(folder / "attachments")
         self._attached = self._records.load()
         self._cursor = max((self._offset(a) for a, _ in self._attached.values()), default=0)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._switching = asyncio.Lock()
         self._publishing = asyncio.Lock()
-        self._published: services.Rules | None = None
+        self._published: dict[str, services.Rules] = {}
         self._snapshot: Snapshot | None = None
         self._resolver = resolution.Resolver(folder)
 
     @classmethod
-    async def open(cls, paths: Paths, home_id: str, *, egress: bool = True, shared: Path | None = None) -> Network:
+    async def open(cls, paths: Paths, home_id: str, *, egress: bool = True, dual: bool = False,
+                   shared: Path | None = None) -> Network:  # fmt: skip
         """The home's network as recorded, or with names and ranges chosen now; nothing is made yet.
 
-        `egress` says whether pods may reach the outside; it may differ from the last time. `shared` is the folder
-        in which homes of one machine record their ranges. Raises Problem when no range is free.
+        `egress` says whether pods may reach the outside, `dual` whether they have IPv6 besides; both may differ from
+        the last time. `shared` is the folder in which homes of one machine record their ranges. Raises Problem when
+        no range is free, or this host has no IPv6.
         """
+        if dual and (why := hostnet.why_no_ipv6()) != ("", ""):
+            raise Problem("give pods IPv6 addresses", why[0], f"{why[1]} (or: vmpod engine start --ip-families IPv4)",
+                          "NoIPv6")  # fmt: skip
         root = shared or claims.folder()
         routed = await hostnet.routed_networks()
         path = paths.network / "config.json"
-        config = configuration.settle(path, home_id, routed, claims.Claims(root), egress=egress)
+        config = configuration.settle(path, home_id, routed, claims.Claims(root), egress=egress, dual=dual)
         return cls(paths.network, config, root)
 
     async def ensure(self) -> None:
@@ -71,9 +78,8 @@ class Network:
         await bridge.ensure(self.config)
         if self.config.egress:
             self._forwarding.open(hostnet.uplinks())
-        await self._load(nft.base(self.config, nft.Ways(self._forwarding.ours())))
-        if not await self._has_services():
-            await self._replace_services(services.rules(()))
+            self._forwarding6.open(self._uplinks6())
+        await self._ensure_tables()
         await self._prune_switches()
         self._write_snapshot()
         await self._resolver.ensure()
@@ -83,16 +89,37 @@ class Network:
 
         Raises Problem when the host refuses.
         """
-        uplinks = hostnet.uplinks() if self.config.egress else []
-        if self._resolver.pid is None or self._forwarding.is_closed(uplinks):
+        uplinks, uplinks6 = (hostnet.uplinks(), self._uplinks6()) if self.config.egress else ([], [])
+        closed = self._forwarding.is_closed(uplinks) or self._forwarding6.is_closed(uplinks6)
+        if self._resolver.pid is None or closed:
             await self.ensure()
+
+    def _uplinks6(self) -> list[str]:
+        return hostnet.uplinks6() if self.config.block6 else []
 
     async def _load(self, text: str) -> None:
         await proc.run(["nft", "-f", "-"], stdin=text.encode(), what="load the rules of this home's network", fix=_FIX)
 
-    async def _has_services(self) -> bool:
-        done = await proc.run(["nft", "list", "tables", "ip"], what="read the nftables of this machine", fix=_FIX)
-        return f"table ip {self.config.services_table}" in done.text.splitlines()
+    async def _ensure_tables(self) -> None:
+        await self._load(nft.base(self.config, nft.Ways(self._forwarding.ours())))
+        if self.config.block6:
+            await self._load(nft.base6(self.config, nft.Ways(self._forwarding6.ours())))
+        there = await self._tables()
+        for family in nft.families(self.config):
+            if f"table {family.word} {self.config.services_table}" not in there:
+                await self._replace_services(family, services.rules(()))
+        if not self.config.block6:
+            await self._delete_tables(line for line in there if line.startswith("table ip6 "))
+
+    async def _tables(self) -> list[str]:
+        """Our tables as nftables lists them."""
+        done = await proc.run(["nft", "list", "tables"], what="read the nftables of this machine", fix=_FIX)
+        ours = (self.config.table, self.config.services_table)
+        return [line for line in done.text.splitlines() if line.split()[-1] in ours]
+
+    async def _delete_tables(self, listed: Iterable[str]) -> None:
+        if text := "".join(f"{line}\ndelete {line}\n" for line in listed):
+            await self._load(text)
 
     # Pods
 
@@ -318,16 +345,20 @@ class Network:
 
         Raises Problem when nftables refuses.
         """
-        desired = services.rules(entries)
         async with self._publishing:
-            if self._published == desired:
-                return
-            if self._published is None or not await self._change_services(self._published, desired):
-                await self._replace_services(desired)
-            self._published = desired
+            for family in nft.families(self.config):
+                await self._publish(family, services.rules(one for one in entries if one.word == family.word))
 
-    async def _change_services(self, old: services.Rules, new: services.Rules) -> bool:
-        text = services.difference(self.config, old, new)
+    async def _publish(self, family: Family, desired: services.Rules) -> None:
+        before = self._published.get(family.word)
+        if before == desired:
+            return
+        if before is None or not await self._change_services(family, before, desired):
+            await self._replace_services(family, desired)
+        self._published[family.word] = desired
+
+    async def _change_services(self, family: Family, old: services.Rules, new: services.Rules) -> bool:
+        text = services.difference(self.config, family, old, new)
         if text is None:
             return False
         done = await proc.run(["nft", "-f", "-"], stdin=text.encode(), check=False)
@@ -335,8 +366,8 @@ class Network:
             _log.warning("services table changed under us, replacing it: %s", done.err.decode(errors="replace").strip())
         return done.code == 0
 
-    async def _replace_services(self, desired: services.Rules) -> None:
-        await self._load(services.whole(self.config, desired, bridge_filter=hostnet.has_bridge_filter()))
+    async def _replace_services(self, family: Family, desired: services.Rules) -> None:
+        await self._load(services.whole(self.config, family, desired, bridge_filter=hostnet.has_bridge_filter()))
 
     async def announce(self, snapshot: Snapshot) -> None:
         """Make these the names that the resolver answers; leases of attached machines are added."""
@@ -371,11 +402,12 @@ class Network:
         for attachment in self.attachments():
             self._records.forget(attachment.pod_uid)
         self._attached.clear()
-        await self._remove_tables()
+        await self._delete_tables(await self._tables())
         with self._claims.locked():
             self._claims.drop(self.config.home_id)
             if not self._claims.living():
                 self._forwarding.give_back()
+                self._forwarding6.give_back()
         for name in ("config.json", "snapshot.json", "resolver.log"):
             (self._folder / name).unlink(missing_ok=True)
         shutil.rmtree(self._folder / "leases", ignore_errors=True)
@@ -398,17 +430,12 @@ class Network:
     def _namespaces(self) -> list[str]:
         return sorted(path.name for path in Path("/run/netns").glob(f"vmpod-{self.config.home_id}-*"))
 
-    async def _remove_tables(self) -> None:
-        for name in (self.config.services_table, self.config.table):
-            await self._load(f"table ip {name}\ndelete table ip {name}\n")
-
     async def sweep(self) -> list[str]:
         """Whatever of this home is on the host, one line each; empty after `remove`."""
         c = self.config
         found = [f"netns {name}" for name in self._namespaces()]
         found += [f"device {name}" for name in self._devices()]
-        tables = (await proc.run(["nft", "list", "tables"], what="list the nftables", fix=_FIX)).text.splitlines()
-        found += [f"nftables {line}" for line in tables if line.split()[-1] in (c.table, c.services_table)]
+        found += [f"nftables {line}" for line in await self._tables()]
         if self._resolver.pid is not None:
             found.append(f"process {self._resolver.pid} (resolver)")
         with self._claims.locked():

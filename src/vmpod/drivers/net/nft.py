@@ -20,9 +20,36 @@ class Ways:
     uplinks: tuple[str, ...] = ()
 
 
-def _reject(match: str, *, icmp: str = "port-unreachable") -> list[str]:
+@dataclass(frozen=True)
+class Family:
+    """A home's ranges of one family of addresses, and nftables' words for it."""
+
+    word: str
+    icmp: str
+    pods: str
+    services: tuple[str, ...]
+    ours: tuple[str, ...]
+
+
+def four(config: NetworkConfig) -> Family:
+    """The home's IPv4."""
+    services = (config.service_cidr, config.loadbalancer_cidr)
+    return Family("ip", "icmp", config.pod_cidr, services, (config.gateway, config.dns_address))
+
+
+def six(config: NetworkConfig) -> Family:
+    """The home's IPv6, where it has one."""
+    return Family("ip6", "icmpv6", str(config.pods6), (str(config.services6),), (config.gateway6,))
+
+
+def families(config: NetworkConfig) -> tuple[Family, ...]:
+    """Those that the home has, IPv4 first."""
+    return (four(config), six(config)) if config.block6 else (four(config),)
+
+
+def _reject(match: str, *, icmp: str = "icmp port-unreachable") -> list[str]:
     """Refuse at once: a reset for TCP (an ICMP answer may be held back by its rate limit), ICMP for the rest."""
-    return [f"{match} meta l4proto tcp reject with tcp reset", f"{match} reject with icmp {icmp}"]
+    return [f"{match} meta l4proto tcp reject with tcp reset", f"{match} reject with {icmp}"]
 
 
 def chain(name: str, hook: str, rules: list[str]) -> str:
@@ -44,20 +71,23 @@ def foreign(config: NetworkConfig) -> str:
 
 def base(config: NetworkConfig, ways: Ways) -> str:
     """Isolation, the refusal of unclaimed addresses, and egress of one home."""
-    return table("ip", config.table, [
-        chain("input", "filter hook input priority filter", _input(config)),
-        chain("forward", "filter hook forward priority filter", _forward(config, ways)),
-        chain("output", "filter hook output priority filter", _unclaimed(config)),
-        chain("postrouting", "nat hook postrouting priority srcnat", _postrouting(config)),
+    return _table(config, ways, four(config), _only_dns(config), f"ip daddr != {config.dns_address}")
+
+
+def base6(config: NetworkConfig, ways: Ways) -> str:
+    """The same for IPv6, for a home that has it."""
+    return _table(config, ways, six(config), _no_host(config))
+
+
+def _table(config: NetworkConfig, ways: Ways, family: Family, inward: list[str], kept: str = "") -> str:
+    ours = f"{family.word} daddr {{ {', '.join(family.ours)} }}"
+    guarded = [*_reject(f"{foreign(config)} {ours}", icmp=f"{family.icmp} port-unreachable"), *inward]
+    return table(family.word, config.table, [
+        chain("input", "filter hook input priority filter", guarded),
+        chain("forward", "filter hook forward priority filter", _forward(config, ways, family, kept)),
+        chain("output", "filter hook output priority filter", _unclaimed(family, kept)),
+        chain("postrouting", "nat hook postrouting priority srcnat", _postrouting(config, family)),
     ])  # fmt: skip
-
-
-def _input(config: NetworkConfig) -> list[str]:
-    ours = f"ip daddr {{ {config.gateway}, {config.dns_address} }}"
-    return [
-        *_reject(f"{foreign(config)} {ours}"),
-        *_only_dns(config),
-    ]
 
 
 def _only_dns(config: NetworkConfig) -> list[str]:
@@ -72,19 +102,30 @@ def _only_dns(config: NetworkConfig) -> list[str]:
     ]
 
 
-def _forward(config: NetworkConfig, ways: Ways) -> list[str]:
-    ours = f'iifname "{config.bridge}"'
+def _no_host(config: NetworkConfig) -> list[str]:
+    """Nothing of the host is for pods by IPv6, whichever of its addresses they ask: only that it is there."""
+    match = f'iifname "{config.bridge}"'
+    return [
+        f"{match} ct state established,related accept",
+        f"{match} icmpv6 type {{ echo-request, nd-neighbor-solicit, nd-neighbor-advert }} accept",
+        f"{match} icmpv6 type {{ nd-router-solicit, nd-router-advert, nd-redirect, mld2-listener-report }} drop",
+        *_reject(match, icmp="icmpv6 admin-prohibited"),
+    ]
+
+
+def _forward(config: NetworkConfig, ways: Ways, family: Family, kept: str) -> list[str]:
+    ours, prohibited = f'iifname "{config.bridge}"', f"{family.icmp} admin-prohibited"
     outside = f'oifname != "{config.bridge}" oifname != "{config.service_device}"'
-    closed = [] if config.egress else _reject(f"{ours} {outside}", icmp="admin-prohibited")
+    closed = [] if config.egress else _reject(f"{ours} {outside}", icmp=prohibited)
     return [
         *_guard(ways),
         f'iifname != "{config.bridge}" {outside} accept',
         *closed,
         "ct state established,related accept",
         f'{ours} oifname "{config.bridge}" accept',
-        *_unclaimed(config),
-        *_reject(f'oifname "{config.bridge}"', icmp="admin-prohibited"),
-        *_reject(f'oifname {{ "{_BRIDGES}", "{_DEVICES}" }}', icmp="admin-prohibited"),
+        *_unclaimed(family, kept),
+        *_reject(f'oifname "{config.bridge}"', icmp=prohibited),
+        *_reject(f'oifname {{ "{_BRIDGES}", "{_DEVICES}" }}', icmp=prohibited),
     ]
 
 
@@ -93,16 +134,17 @@ def _guard(ways: Ways) -> list[str]:
     return [f'iifname "{device}" ct state new ct status & dnat == 0 drop' for device in ways.uplinks]
 
 
-def _unclaimed(config: NetworkConfig) -> list[str]:
-    """Service addresses nobody claimed are refused, so that no packet for them leaves.
+def _unclaimed(family: Family, kept: str) -> list[str]:
+    """Service addresses nobody claimed are refused, so that no packet for them leaves. `kept` is one of ours.
 
     By address, not by device: what the output hook translates still shows the device of its first route there.
     """
-    service = f"ip daddr {{ {config.service_cidr}, {config.loadbalancer_cidr} }}"
-    return _reject(f"{service} ip daddr != {config.dns_address}")
+    service = f"{family.word} daddr {{ {', '.join(family.services)} }}"
+    return _reject(f"{service} {kept}".rstrip(), icmp=f"{family.icmp} port-unreachable")
 
 
-def _postrouting(config: NetworkConfig) -> list[str]:
+def _postrouting(config: NetworkConfig, family: Family) -> list[str]:
     if not config.egress:
         return []
-    return [f'ip saddr {config.pod_cidr} ip daddr != {config.pod_cidr} oifname != "{config.bridge}" masquerade']
+    word, pods = family.word, family.pods
+    return [f'{word} saddr {pods} {word} daddr != {pods} oifname != "{config.bridge}" masquerade']

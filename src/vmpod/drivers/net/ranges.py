@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from vmpod.base.errors import Problem
 
@@ -61,3 +61,14 @@ def choose(seed: str, taken: Iterable[IPv4Network]) -> Block:
         "choose addresses for pods and services", "every private IPv4 range is routed elsewhere on this machine",
         "remove a route (see: ip route), or another home (vmpod down --all)", "NoFreeRange",
     )
+
+
+def block6(seed: str) -> IPv6Network:
+    """A home's /48 of the unique local addresses (RFC 4193): 40 bits drawn from `seed`, which two homes never share."""
+    drawn = hashlib.sha256(f"{seed} IPv6".encode()).digest()[:5]
+    return IPv6Network((int.from_bytes(b"\xfd" + drawn + bytes(10)), 48))
+
+
+def part6(block: str, index: int, prefix: int) -> IPv6Network:
+    """The beginning of one of a block's /64 networks."""
+    return IPv6Network((int(IPv6Network(block).network_address) + (index << 64), prefix))

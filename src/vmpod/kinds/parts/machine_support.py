@@ -100,7 +100,7 @@ _MACHINE: Tree = {
     "architecture": ACTED,
     "domain": _DOMAIN,
     "volumes": _VOLUME,
-    "networks": {"name": ACTED, "pod": {"vmNetworkCIDR": ACTED},
+    "networks": {"name": ACTED, "pod": {"vmNetworkCIDR": ACTED, "vmIPv6NetworkCIDR": ACTED},
                  "multus": {"networkName": ACTED, "default": ACTED}, "resourceClaim": BLOCKS},
     "accessCredentials": {
         "sshPublicKey": {"source": ACTED, "propagationMethod": {

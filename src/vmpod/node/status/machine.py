@@ -66,7 +66,7 @@ class Observed:
 
     run_state: str = ""
     machine_type: str = ""
-    ip: str = ""
+    ips: tuple[str, ...] = ()
     mac: str = ""
     links: tuple[Link, ...] = ()
     cards: frozenset[str] | None = None
@@ -94,6 +94,11 @@ class Observed:
     progress: Progress = stages.OFF
     credentials: str | None = None
     """What keeps keys and passwords from the guest; empty: nothing does, None: there are none"""
+
+    @property
+    def ip(self) -> str:
+        """Its pod's first address, empty without one."""
+        return next(iter(self.ips), "")
 
     @property
     def is_up(self) -> bool:
@@ -195,8 +200,7 @@ def _interfaces(vmi: Object, old: Object, seen: Observed) -> list[Object]:
     card = interface(vmi)
     made: dict[str, Object] = {}
     if card is not None and seen.mac:
-        ips = [seen.ip] if seen.ip else []
-        made[str(card["name"])] = _interface(vmi, card["name"], seen.mac, "eth0", ips, old, seen)
+        made[str(card["name"])] = _interface(vmi, card["name"], seen.mac, "eth0", list(seen.ips), old, seen)
     others = further(vmi, leaving=True) | further(vmi)
     for link in seen.links:
         one = others.get(link.wish.interface)

@@ -54,10 +54,10 @@ def _tell_reason(seen: Seen, pod: Object, fresh: Object) -> None:
 
 def _addresses(seen: Seen, pod: Object, before: Object) -> Object:
     addresses: Object = {"hostIP": seen.host_ip, "hostIPs": [{"ip": seen.host_ip}]} if seen.host_ip else {}
-    ip = seen.attachment.ip if seen.attachment else before.get("podIP", "")
+    ips = seen.attachment.ips if seen.attachment else tuple(one["ip"] for one in before.get("podIPs") or ())
     if uses_host_network(pod):
-        ip = seen.host_ip
-    return addresses | ({"podIP": ip, "podIPs": [{"ip": ip}]} if ip else {})
+        ips = (seen.host_ip,) if seen.host_ip else ()
+    return addresses | ({"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]} if ips else {})
 
 
 @dataclass(frozen=True)

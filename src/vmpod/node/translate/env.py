@@ -27,7 +27,7 @@ class Sources:
     services: tuple[Object, ...] = ()
     node_name: str = ""
     host_ip: str = ""
-    pod_ip: str = ""
+    pod_ips: tuple[str, ...] = ()
     cpus: int = 1
     memory_bytes: int = 0
     image_env: Mapping[str, str] = field(default_factory=dict)
@@ -133,7 +133,7 @@ def _field(pod: Object, path: str, sources: Sources) -> str:
     """A downward API field of a container's environment (kubelet's podFieldSelectorRuntimeValue)."""
     known = {
         "spec.nodeName": sources.node_name, "status.hostIP": sources.host_ip, "status.hostIPs": sources.host_ip,
-        "status.podIP": sources.pod_ip, "status.podIPs": sources.pod_ip,
+        "status.podIP": next(iter(sources.pod_ips), ""), "status.podIPs": ",".join(sources.pod_ips),
         "spec.serviceAccountName": str(meta.get(pod, "spec", "serviceAccountName", default="default")),
     }  # fmt: skip
     return known[path] if path in known else metadata_field(pod, path)

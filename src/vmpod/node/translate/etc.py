@@ -108,15 +108,14 @@ def full_hostname(pod: Object) -> str:
     return f"{hostname(pod)}.{subdomain}.{meta.namespace(pod)}.svc.{CLUSTER_DOMAIN}"
 
 
-def hosts(pod: Object, ip: str) -> str:
+def hosts(pod: Object, ips: Iterable[str]) -> str:
     """hosts(5) with the pod's own line and its hostAliases."""
     lines = [
         "# Kubernetes-managed hosts file.", "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback",
         "fe00::0\tip6-localnet", "fe00::0\tip6-mcastprefix", "fe00::1\tip6-allnodes", "fe00::2\tip6-allrouters",
     ]  # fmt: skip
     full = full_hostname(pod)
-    if ip:
-        lines.append("\t".join([ip, *([full] if full else []), hostname(pod)]))
+    lines += ["\t".join([ip, *([full] if full else []), hostname(pod)]) for ip in ips]
     aliases = meta.get(pod, "spec", "hostAliases", default=[])
     if aliases:
         lines += ["", "# Entries added by HostAliases."]

@@ -17,7 +17,7 @@ from vmpod.model.meta import Object, get, name
 
 QEMU_USER = 107
 _MODELS = ("virtio", "e1000", "e1000e", "ne2k_pci", "pcnet", "rtl8139")  # igb came with QEMU 8.0
-_GUEST_CIDR = "10.0.2.0/24"
+_GUEST_CIDR, _GUEST_CIDR6 = "10.0.2.0/24", "fd10:0:2::/120"
 _BINDINGS = ("masquerade", "bridge")
 _PASST = ("passt", "passtBinding")
 _MOST_QUEUES = 256  # the kernel's limit for a tap
@@ -114,11 +114,12 @@ def machine_nic(
     if card is None:
         return None
     networks = [one for one in get(vmi, "spec", "networks", default=()) if one["name"] == card["name"]]
-    cidr = get(networks[0], "pod", "vmNetworkCIDR") if networks else None
+    ranges = get(networks[0], "pod", default={}) if networks else {}
     model = _model(vmi, card)
     return MachineNic(
         binding=binding(vmi, card), mac=str(card.get("macAddress") or ""), ports=_ports(card),
-        guest_cidr=str(cidr or _GUEST_CIDR), model=model,
+        guest_cidr=str(ranges.get("vmNetworkCIDR") or _GUEST_CIDR),
+        guest_cidr6=str(ranges.get("vmIPv6NetworkCIDR") or _GUEST_CIDR6), model=model,
         uid=QEMU_USER, hostname=guest_hostname(vmi), search=search, ranges=_ranges(card), queues=queues(vmi, model),
         options=dhcp_options(vmi, card), servers=tuple(one for one in servers if ":" not in one),
     )

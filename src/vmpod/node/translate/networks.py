@@ -129,8 +129,8 @@ def status_text(pod: Object, attachment: Attachment) -> str:
     """The annotation that Multus writes back; empty for a pod on no further network."""
     if not attachment.links:
         return ""
-    own = {"name": "vmpod", "interface": "eth0", "ips": [attachment.ip], "mac": attachment.mac, "default": True,
-           "dns": {}}
+    own = {"name": "vmpod", "interface": "eth0", "ips": list(attachment.ips), "mac": attachment.mac,
+           "default": True, "dns": {}}
     return json.dumps([own, *(_status(link) for link in attachment.links)], indent=4)
 
 
