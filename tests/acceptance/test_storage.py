@@ -87,6 +87,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", format, str(quick), str(folder / f"quick.{format}")], check=True)
     (folder / "quick.img.gz").write_bytes(gzip.compress(quick.read_bytes()))
     (folder / "text").write_text("this is no image\n")
+    (folder / "page.html").write_bytes(b"<!DOCTYPE html><html>404</html>".ljust(1024))
     (folder / "noise.img").write_bytes(os.urandom(4 << 20))
     create = ["qemu-img", "create", "-q", "-u"]
     subprocess.run([*create, "-f", "qcow2", "-b", "/etc/shadow", "-F", "raw", str(folder / "backed.qcow2"), "1M"], check=True)
@@ -165,8 +166,9 @@ def test_every_format_over_http(home: Product, url: str) -> None:
           datavolume("checked", http={"url": f"{url}/quick.img", "checksum": f"sha256:{sha}"}),
           datavolume("private", http={"url": f"{url}/private", "secretRef": "reader"}),
           datavolume("headed", http={"url": f"{url}/headed", "extraHeaders": ["X-One: 1"], "secretExtraHeaders": ["header"]}),
+          datavolume("data", http={"url": f"{url}/noise.img"}),
           datavolume("node", registry={"url": f"docker://{QUICK}", "pullMethod": "node"}), datavolume("blank", blank={}))  # fmt: skip
-    for name in ("is-qcow2", "is-vmdk", "is-vdi", "is-vhdx", "is-vpc", "is-img", "is-img-gz", "checked", "private", "headed", "node", "blank"):
+    for name in ("is-qcow2", "is-vmdk", "is-vdi", "is-vhdx", "is-vpc", "is-img", "is-img-gz", "checked", "private", "headed", "data", "node", "blank"):
         reaches(home, name, "Succeeded")
     assert home.value(".status.progress", "dv", "node") == "100.0%"
     apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "is-vmdk"}}))
@@ -267,7 +269,7 @@ def sectors(home: Product) -> int:
 
 def test_what_is_no_image_is_refused_with_its_reason_and_leaves_nothing(home: Product, url: str) -> None:
     bad = {
-        "text": "no known format", "noise.img": "no known format", "truncated.qcow2": "truncated or damaged",
+        "text": "no known format", "page.html": "it is text", "truncated.qcow2": "truncated or damaged",
         "backed.qcow2": "it refers to another file (/etc/shadow)", "child.vmdk": "it refers to another file (quick.vmdk)",
         "big.qcow2": "set resources.requests.storage to 1Gi or more",
     }  # fmt: skip

@@ -41,13 +41,24 @@ def test_raw_disks_are_told_by_what_is_on_them(tmp_path: Path, offset: int, magi
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"", "empty"), (b"hello" * 1000, "no known format"), (b"\0" * 4096, "no known format"), (b"QFI", "no known")],
+    [(b"", "empty"), (b"hello" * 1000, "no known format.*it is text"), (b"QFI", "no known"),
+     ("<html>ä".encode().ljust(512), "it is text"), (b"\0" * 4095, "it is not made of whole sectors"),
+     (b"\0" * 257 + b"ustar" + b"\0" * 762, "it is a tar archive"), (b"PK\x03\x04" + b"\0" * 508, "it is a zip archive"),
+     (b"\0" * 512 + b"koly" + b"\0" * 508, "it is a disk image of macOS"), (b"\x1f\x8b" + b"\0" * 510, "it is gzip")],
 )
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "disk"
     path.write_bytes(content)
     with pytest.raises(Problem, match=why):
         formats.detect(path)
+
+
+@pytest.mark.parametrize("content", [b"\0" * 4096, b"LUKS\xba\xbe" + b"x" * 506, b"hello\n".ljust(512, b"\0"), bytes(range(256)) * 2])
+def test_any_bytes_in_whole_sectors_may_be_a_disk(tmp_path: Path, content: bytes) -> None:
+    """A data disk has no boot record."""
+    path = tmp_path / "disk"
+    path.write_bytes(content)
+    assert formats.detect(path) == "raw"
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

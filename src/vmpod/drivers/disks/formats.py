@@ -23,6 +23,10 @@ _DESCRIPTOR_ROOM = 64 * 1024
 _TABLE_ROOM = 32 << 20  # QEMU's own limit
 _FAR = 1 << 40  # an offset beyond any image: there is nothing to read, and every file system can `seek` there
 _NEEDED_BYTES = {"qcow2": 80, "vmdk": 44, "vpc": _SECTOR}  # up to the last header field that is read here
+_OTHERS = {  # what begins so is no raw disk, whatever its length
+    b"\x7fELF": "a program", b"PK\x03\x04": "a zip archive", b"7z\xbc\xaf": "a 7-Zip archive", b"Rar!": "a RAR archive",
+    b"%PDF": "a PDF", b"QED\0": "a QED image", b"Withou": "a Parallels image",
+}  # fmt: skip
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
 
 
@@ -104,7 +108,8 @@ def detect(path: Path) -> str:
     found = _by_magic(path, head, size)
     if not found:
         fix = "qemu-img convert it to qcow2 with the program that made it, or check the file's name"
-        raise Problem(what, "it has no known format (qcow2, vmdk, vdi, vhdx, vhd, raw disk, ISO)", fix, "Format")
+        why = "it has no known format (qcow2, vmdk, vdi, vhdx, vhd, raw disk, ISO)"
+        raise Problem(what, ": it is ".join(filter(None, (why, _other(path, head, size)))), fix, "Format")
     if len(head) < _NEEDED_BYTES.get(found, 0):
         raise Problem(what, "the image is truncated or damaged (its header is cut off)", f"ls -l {path}", "Truncated")
     named = _named_file(path, found, head)
@@ -125,10 +130,10 @@ def _by_magic(path: Path, head: bytes, size: int) -> str:
         return "vhdx"
     if head.startswith(b"conectix") or (size > _SECTOR and _read(path, size - _SECTOR, 8) == b"conectix"):
         return "vpc"
-    return "raw" if _is_raw_disk(path, head, size) else ""
+    return "raw" if _is_known_disk(path, head, size) or not _other(path, head, size) else ""
 
 
-def _is_raw_disk(path: Path, head: bytes, size: int) -> bool:
+def _is_known_disk(path: Path, head: bytes, size: int) -> bool:
     """A boot record, an ISO 9660 file system, or an ext, XFS or btrfs file system without partitions."""
     if size % _SECTOR:
         return False
@@ -139,6 +144,33 @@ def _is_raw_disk(path: Path, head: bytes, size: int) -> bool:
         or head.startswith(b"XFSB")
         or _read(path, 0x10040, 8) == b"_BHRfS_M"
     )
+
+
+def _other(path: Path, head: bytes, size: int) -> str:
+    """What a file is that is no raw disk; empty when it may be one, as any bytes in whole sectors may.
+
+    An answer that a server gives in place of an image is text, and archives are made of whole sectors, too.
+    """
+    for magic, name in (*_OTHERS.items(), *_COMPRESSED.items()):
+        if head.startswith(magic):
+            return name
+    if head[257:262] == b"ustar":
+        return "a tar archive"
+    if size > _SECTOR and _read(path, size - _SECTOR, 4) == b"koly":
+        return "a disk image of macOS"
+    if _is_text(head):
+        return "text"
+    return "not made of whole sectors" if size % _SECTOR else ""
+
+
+def _is_text(head: bytes) -> bool:
+    if any(byte < 32 and byte not in b"\t\n\f\r\x1b" for byte in head):
+        return False
+    try:
+        head[:-3].decode()  # a character may be cut off at the end
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _named_file(path: Path, found: str, head: bytes) -> str:
