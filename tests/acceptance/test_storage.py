@@ -46,6 +46,10 @@ LAB = "localhost/vmpod-examples/lab:1"
 TWO, EMPTY = own("two"), own("empty")
 
 
+asked: list[str] = []  # by Range headers
+HALF = 2 << 20
+
+
 class Server(http.server.SimpleHTTPRequestHandler):
     """Files, and a few ill manners by path."""
 
@@ -53,7 +57,9 @@ class Server(http.server.SimpleHTTPRequestHandler):
         return
 
     def do_GET(self) -> None:
-        if self.path == "/slow":
+        if self.path == "/stops":
+            self._stop_in_the_middle()
+        elif self.path == "/slow":
             self._promise(50 << 20)
             try:
                 for _ in range(600):
@@ -71,6 +77,22 @@ class Server(http.server.SimpleHTTPRequestHandler):
         else:
             self.path = "/quick.img" if self.path in ("/private", "/headed") else self.path
             super().do_GET()
+
+    def _stop_in_the_middle(self) -> None:
+        """Half of it, and no more; what is asked for from the middle on is sent."""
+        data = Path(self.directory, "noise.img").read_bytes()
+        range = self.headers.get("Range", "")
+        asked.append(range)
+        start = int(range.removeprefix("bytes=").partition("-")[0]) if range else 0
+        self.send_response(206 if range else 200)
+        for key, value in (("Accept-Ranges", "bytes"), ("ETag", '"1"'), ("Content-Length", str(len(data) - start)),
+                           ("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")):  # fmt: skip
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(data[start:] if range else data[:HALF])
+        self.wfile.flush()
+        if not range:
+            threading.Event().wait(120)  # its client dies before
 
     def _promise(self, length: int) -> None:
         self.send_response(200)
@@ -298,23 +320,32 @@ def test_what_may_be_better_later_is_tried_again(home: Product, url: str) -> Non
     remove_all(home)
 
 
+def downloads(home: Product) -> list[Path]:
+    return list(disks(home).glob("staging/*/download"))
+
+
 def test_a_deleted_import_ends_at_once(home: Product, url: str) -> None:
     apply(home, datavolume("slow", "64Mi", http={"url": f"{url}/slow"}))
-    wait(lambda: list(disks(home).glob("staging/*/*/download")), "it downloads", 20)
+    wait(lambda: downloads(home), "it downloads", 60)
     home.kubectl("delete", "dv", "slow", "--timeout=10s")
     remove_all(home)
 
 
-def test_an_import_goes_on_after_the_engine_was_killed(home: Product, url: str) -> None:
-    apply(home, datavolume("slow", "64Mi", http={"url": f"{url}/slow"}))
-    wait(lambda: list(disks(home).glob("staging/*/*/download")), "it downloads", 20)
+def test_an_import_goes_on_where_it_was_when_the_engine_was_killed(home: Product, url: str, files: Path) -> None:
+    """A server that cannot send the rest alone is asked for all of it again."""
+    sha = hashlib.sha256((files / "noise.img").read_bytes()).hexdigest()
+    asked.clear()
+    apply(home, datavolume("stops", "64Mi", http={"url": f"{url}/stops", "checksum": f"sha256:{sha}"}),
+          datavolume("slow", "64Mi", http={"url": f"{url}/slow"}))  # fmt: skip
+    wait(lambda: len(downloads(home)) == 2 and any(one.stat().st_size == HALF for one in downloads(home)), "both download", 60)
     home.kill_engine()
     try:
-        wait(lambda: not list(disks(home).glob("staging/*/*")), "the importer has ended too, and cleaned up", 20)
+        wait(lambda: not list(disks(home).glob("staging/import-*/*")), "the importers have ended too", 60)
     finally:
         home.vmpod("engine", "start")
-    wait(lambda: list(disks(home).glob("staging/*/*/download")), "it downloads again", 20)
-    assert phase(home, "slow") == "ImportInProgress"
+    reaches(home, "stops", "Succeeded", 60)
+    assert asked == ["", f"bytes={HALF}-"]
+    wait(lambda: phase(home, "slow") == "ImportInProgress" and downloads(home), "the other one downloads again", 60)
     remove_all(home)
 
 

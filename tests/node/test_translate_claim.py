@@ -197,6 +197,16 @@ def test_a_claim_takes_the_free_volume_that_it_names() -> None:
     assert isinstance(found.actions[0], Patch) and found.actions[0].patch["spec"]["claimRef"]["uid"] == "u1"
 
 
+@pytest.mark.parametrize(("marks", "deleted", "is_open"), [
+    ({claims.SOURCE: "http"}, False, True), ({claims.SOURCE: "http", claims.POD_PHASE: "Running"}, False, True),
+    ({claims.SOURCE: "http", claims.POD_PHASE: "Failed"}, False, False), ({}, False, False),
+    ({claims.SOURCE: "http", claims.POD_PHASE: "Succeeded"}, False, False), ({claims.SOURCE: "http"}, True, False),
+])  # fmt: skip
+def test_what_of_a_download_is_worth_keeping(marks: dict[str, str], deleted: bool, is_open: bool) -> None:
+    found: Object = {"metadata": {"annotations": marks} | ({"deletionTimestamp": "x"} if deleted else {})}
+    assert claims.is_import_open(found) == is_open
+
+
 def test_retries_wait_longer_and_longer() -> None:
     waits = [claims.retry_s(count) for count in range(12)]
     assert waits[0] == 0 and waits == sorted(waits) and waits[-1] == 300

@@ -83,10 +83,11 @@ class Claims:
     async def start(self) -> None:
         """Begin; what an earlier engine left half-made, and bases that nothing uses any more, are cleared first.
 
-        Uploads that have arrived whole are gone on with.
+        Uploads that have arrived whole are gone on with, and downloads that were cut off.
         """
+        wanted = {self._kept(one) for one in self._cache.list(PERSISTENTVOLUMECLAIM) if claims.is_import_open(one)}
         for left in self._paths.staging.glob("*"):
-            if not uploads.is_whole(left):
+            if not uploads.is_whole(left) and left not in wanted:
                 await asyncio.to_thread(shutil.rmtree, left, True)
         await self._disks.forget_gone()
         self.loop.start()
@@ -103,12 +104,23 @@ class Claims:
             return None
         named = get(claim, "spec", "volumeName") or claims.volume_name(claim)
         return Seen(claim, cache.get(PERSISTENTVOLUME, "", named), tuple(cache.list(STORAGECLASS)), _users(key, cache),
-                    uid(claim) in self._importing, self._node, self._arrived(claim) is not None,
+                    uid(claim) in self._importing, self._node, self._is_staged(claim),
                     _obstacle(claim, cache))  # fmt: skip
 
     def _arrived(self, claim: Object) -> Path | None:
         """The upload into a claim that is here as a whole."""
         return uploads.arrived(self._paths.staging, uid(claim)) if claims.UPLOAD in meta.annotations(claim) else None
+
+    def _is_staged(self, claim: Object) -> bool:
+        return self._arrived(claim) is not None or self._kept(claim).exists()
+
+    def _kept(self, claim: Object) -> Path:
+        return imports.kept_folder(self._paths.staging, uid(claim))
+
+    def _discard(self, claim_uid: str) -> None:
+        """Remove what is in staging for a claim; runs in a thread."""
+        uploads.discard(self._paths.staging, claim_uid)
+        shutil.rmtree(imports.kept_folder(self._paths.staging, claim_uid), ignore_errors=True)
 
     async def _apply(self, action: Any) -> Written | None:
         match action:
@@ -132,7 +144,7 @@ class Claims:
                 return None
             case CancelImport(claim):
                 await self._cancel(uid(claim))
-                await asyncio.to_thread(uploads.discard, self._paths.staging, uid(claim))
+                await asyncio.to_thread(self._discard, uid(claim))
                 return None
             case _:
                 return await shell.apply(self._client, action)
@@ -290,7 +302,7 @@ class Claims:
         """Remove a volume's object, and its data unless they are to be retained; a base nothing else uses goes too."""
         claim_uid = get(volume, "spec", "claimRef", "uid", default="")
         await self._cancel(claim_uid)
-        await asyncio.to_thread(uploads.discard, self._paths.staging, claim_uid)
+        await asyncio.to_thread(self._discard, claim_uid)
         if get(volume, "spec", "persistentVolumeReclaimPolicy") == "Retain":
             _log.info("the volume %s is gone, its data are retained in %s", name(volume), self._folder(name(volume)))
         else:

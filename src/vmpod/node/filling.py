@@ -9,12 +9,12 @@ from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.client.cache import Cache
 from vmpod.drivers.disks import formats, overlay, split
-from vmpod.drivers.disks.download import Access
+from vmpod.drivers.disks.download import KINDS, Access
 from vmpod.drivers.disks.importer import Job
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
 from vmpod.kinds.kind import Kind
 from vmpod.model import meta
-from vmpod.model.meta import Object, name, namespace
+from vmpod.model.meta import Object, name, namespace, uid
 from vmpod.node import claimdisk, imports, layers
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.copies import Copies
@@ -75,8 +75,9 @@ class Filler:
         where = endpoint.removeprefix("file://") if kind == "file" else endpoint
         if kind == "file" and _is_in_parts(where):
             kind = "split"
+        kept = str(imports.kept_folder(self._paths.staging, uid(claim))) if kind in KINDS else ""
         job = imports.job_for(self._paths, kind, where, name=endpoint, inner=said.get(claims.MEMBER, ""),
-                              checksum=said.get(claims.CHECKSUM, ""))  # fmt: skip
+                              checksum=said.get(claims.CHECKSUM, ""), kept=kept)  # fmt: skip
         await self.take(claim, folder, job, progress, self._access(claim))
 
     async def take(

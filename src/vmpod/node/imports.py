@@ -93,6 +93,11 @@ def unpacking(job: Job, folder: Path, limit_bytes: int) -> Job:
     return replace(job, target=str(folder), limit_bytes=limit_bytes)
 
 
+def kept_folder(staging: Path, claim_uid: str) -> Path:
+    """Where a download for a claim stays until it has come as a whole."""
+    return staging / f"download-{claim_uid}"
+
+
 def base_path(paths: Paths, sha256: str) -> Path:
     """Where a base image lies."""
     return paths.bases / f"{sha256}.qcow2"

@@ -21,9 +21,10 @@ import pytest
 
 from vmpod.base import proc
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import fetch, importer, split
+from vmpod.drivers.disks import fetch, importer, split, unfinished
 from vmpod.drivers.disks.download import Access
 from vmpod.drivers.disks.importer import Job
+from vmpod.drivers.disks.unfinished import Part
 
 pytestmark = pytest.mark.host
 SIZE = 4 << 20
@@ -111,6 +112,9 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         importer.run(job(tmp_path, tmp_path / "nothing.qcow2"))
 
 
+asked: list[tuple[int, str | None]] = []  # where the server was to begin, and of which version
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -159,7 +163,7 @@ def server(tmp_path: Path) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(data[start : start + (3 << 19)])
 
-    asked: list[tuple[int, str | None]] = []
+    asked.clear()
     served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     thread = threading.Thread(target=served.serve_forever, daemon=True)
     thread.start()
@@ -213,6 +217,43 @@ def test_a_broken_download_goes_on_in_the_middle(tmp_path: Path, raw: Path, serv
     digest = hashlib.sha256(raw.read_bytes()).hexdigest()
     base = importer.run(job(tmp_path, f"{server}/{how}/{raw.name}", "http", checksum=f"sha256:{digest}"))
     assert content(tmp_path, base.sha256) == raw.read_bytes()
+
+
+@pytest.mark.parametrize(("left", "url", "boot", "asked_for"), [
+    (1 << 20, "", "", 1 << 20), (SIZE, "", "", None), (SIZE + 1, "", "", 0), (0, "", "", 0),
+    (1 << 20, "http://other/x", "", 0), (1 << 20, "", "an earlier one", 0),
+])  # fmt: skip
+def test_what_an_earlier_importer_left_is_gone_on_with(
+    tmp_path: Path, raw: Path, server: str, left: int, url: str, boot: str, asked_for: int | None
+) -> None:
+    """Unless it is of something else, or was written before this machine started."""
+    kept, source = tmp_path / "staging" / "download-1", f"{server}/breaks/{raw.name}"
+    kept.mkdir(parents=True)
+    (kept / "download").write_bytes((raw.read_bytes() + b"x")[:left])
+    unfinished.note(kept, Part(url or source, SIZE, '"same"'))
+    if boot:
+        said = json.loads((kept / "download.json").read_text())
+        (kept / "download.json").write_text(json.dumps(said | {"boot": boot}))
+    digest = hashlib.sha256(raw.read_bytes()).hexdigest()
+    base = importer.run(job(tmp_path, source, "http", checksum=f"sha256:{digest}", kept=str(kept)))
+    assert content(tmp_path, base.sha256) == raw.read_bytes() and is_clean(tmp_path)
+    assert (asked[0][0] if asked else None) == asked_for
+
+
+def test_a_download_is_kept_only_while_it_can_be_gone_on_with(tmp_path: Path, raw: Path, server: str) -> None:
+    kept = tmp_path / "staging" / "download-1"
+    with pytest.raises(Problem, match="it ended after 4 of"):
+        importer.run(job(tmp_path, f"{server}/cut", "http", kept=str(kept)))
+    assert not kept.exists()
+    with pytest.raises(Problem, match="its sha256 is"):
+        importer.run(job(tmp_path, f"{server}/breaks/{raw.name}", "http", checksum="sha256:" + "0" * 64, kept=str(kept)))
+    assert not kept.exists()
+    kept.mkdir(parents=True)
+    (kept / "download").write_bytes(b"part")
+    unfinished.note(kept, Part(f"{server}/none", SIZE, '"same"'))
+    with pytest.raises(Problem, match="answered 404") as told:
+        importer.run(job(tmp_path, f"{server}/none", "http", kept=str(kept)))
+    assert told.value.reason == "Http" and (kept / "download").stat().st_size == 4
 
 
 @pytest.mark.parametrize(("path", "why", "reason"), [

@@ -1,10 +1,11 @@
-"""Images over HTTP: checked while they come, gone on with in the middle when the connection breaks."""
+"""Images over HTTP: checked while they come, gone on with in the middle when the connection or the importer breaks."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import http.client
+import os
 import re
 import ssl
 import time
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import buckets
+from vmpod.drivers.disks import buckets, unfinished
 from vmpod.drivers.disks.buckets import Signer
 from vmpod.drivers.disks.fetch import check_room
+from vmpod.drivers.disks.unfinished import Part
 
 _CHUNK = 1 << 20
 _TIMEOUT_S = 60
@@ -49,9 +51,13 @@ class Access:
 
 @dataclass
 class _Transfer:
-    """A download on its way. `version` names what is being sent, where the server can go on with it in the middle."""
+    """A download on its way into a folder. Without an `algorithm` nothing is hashed.
+
+    `version` names what is being sent, where the server can go on with it in the middle.
+    """
 
     url: str
+    folder: Path
     access: Access
     sign: Signer
     algorithm: str
@@ -64,7 +70,22 @@ class _Transfer:
 
     def begin(self) -> None:
         self.done = 0
-        self.digest = hashlib.new(self.algorithm)
+        self.digest = hashlib.new(self.algorithm) if self.algorithm else None
+
+    @property
+    def is_whole(self) -> bool:
+        return bool(self.length) and self.done == self.length
+
+    def take_up(self, out: IO[bytes]) -> None:
+        """Go on with what an earlier importer left, unless it is a part of something else."""
+        size, part = out.seek(0, os.SEEK_END), unfinished.known(self.folder, self.url)
+        if part is None or not 0 < size <= part.length:
+            out.truncate(0)
+            return
+        out.seek(0)
+        while self.digest and (block := out.read(_CHUNK)):
+            self.digest.update(block)
+        self.done, self.length, self.version = size, part.length, part.version
 
     def take(self, out: IO[bytes]) -> None:
         """Ask for what is missing, and write it. Raises what urllib and the connection raise."""
@@ -72,19 +93,19 @@ class _Transfer:
         with _open(self.url, self.access, self.sign, asked) as answer:
             is_rest = str(answer.headers.get("Content-Range")).startswith(f"bytes {self.done}-")
             if self.done and not (answer.status == http.client.PARTIAL_CONTENT and is_rest):  # another version now
-                out.seek(0)
-                out.truncate()
+                out.truncate(0)
                 self.begin()
             if not self.done:
                 self._note(answer.headers)
-                check_room(f"download {self.url}", Path(out.name).parent, self.length)
+            check_room(f"download {self.url}", self.folder, self.length - self.done)
             while block := answer.read(_CHUNK):
                 out.write(block)
-                self.digest.update(block)
+                if self.digest:
+                    self.digest.update(block)
                 self.done += len(block)
                 if self.length and self.done % (16 * _CHUNK) < _CHUNK:
                     self.progress({"phase": "download", "percent": round(100 * self.done / self.length, 2)})
-        if self.length and self.done != self.length:
+        if self.length and not self.is_whole:
             raise http.client.HTTPException(f"it ended after {self.done} of {self.length} bytes")
 
     def _note(self, headers: Any) -> None:
@@ -92,27 +113,33 @@ class _Transfer:
         tag = headers.get("ETag") or ""
         strong = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified") or ""
         self.version = strong if headers.get("Accept-Ranges") == "bytes" and self.length else ""
+        if self.version:
+            unfinished.note(self.folder, Part(self.url, self.length, self.version))
+        else:
+            unfinished.forget(self.folder)
 
 
 def download(
-    source: str, target: Path, *, checksum: str, progress: Progress, access: Access = Access(), kind: str = "http"
+    source: str, folder: Path, *, checksum: str, progress: Progress, access: Access = Access(), kind: str = "http"
 ) -> Path:
-    """Fetch an http or https URL to `target`; `checksum` is `ALGORITHM:HEX` or empty. Raises Problem.
+    """Fetch an http or https URL into a folder; `checksum` is `ALGORITHM:HEX` or empty. Raises Problem.
 
-    The kinds s3 and gcs are objects in buckets.
+    What an earlier importer left there is gone on with. The kinds s3 and gcs are objects in buckets.
     """
     what = f"download {source}"
     url = source if kind == "http" else buckets.object_url(source)
     if not url.startswith(("http://", "https://")):
         raise Problem(what, "only http and https are understood", reason="Unsupported")
-    algorithm, _, expected = (checksum or "sha256:").partition(":")
-    if algorithm not in _CHECKSUMS or (checksum and not expected):
+    algorithm, _, expected = checksum.partition(":")
+    if checksum and (algorithm not in _CHECKSUMS or not expected):
         why = f"the checksum {checksum!r} does not begin with one of {', '.join(f'{one}:' for one in _CHECKSUMS)}"
         raise Problem(what, why, "write it as sha256:…", "Checksum")
-    transfer = _Transfer(url, access, _signer(kind, url, access), algorithm, progress)
-    with target.open("wb") as out:
+    transfer = _Transfer(url, folder, access, _signer(kind, url, access), algorithm, progress)
+    target = folder / unfinished.NAME
+    with target.open("a+b") as out:
+        transfer.take_up(out)
         _fetch(transfer, out, what)
-    if expected and transfer.digest.hexdigest() != expected.lower():
+    if transfer.digest and transfer.digest.hexdigest() != expected.lower():
         why = f"its {algorithm} is {transfer.digest.hexdigest()}, not {expected}"
         raise Problem(what, why, "correct the checksum or the URL", "Checksum")
     return target
@@ -139,7 +166,7 @@ def _basic(access: Access) -> dict[str, str]:
 def _fetch(transfer: _Transfer, out: IO[bytes], what: str) -> None:
     """All of it. A broken connection is opened again where the server says that it can go on in the middle."""
     pauses = list(_PAUSES_S)
-    while True:
+    while not transfer.is_whole:
         before = transfer.done
         try:
             transfer.take(out)

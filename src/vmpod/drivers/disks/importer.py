@@ -25,7 +25,7 @@ from typing import Any
 
 from vmpod.base import proc
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import archives, fetch, formats, split, trees
+from vmpod.drivers.disks import archives, fetch, formats, split, trees, unfinished
 from vmpod.drivers.disks.download import KINDS, Access, download
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.disks.lifeline import end_with
@@ -51,6 +51,7 @@ class Job:
     name: str = ""  # what people call the source, for messages
     target: str = ""  # of an archive: the empty folder that its files replace
     limit_bytes: int = 0  # of an archive: how much its files may hold, 0 anything
+    kept: str = ""  # of a source over HTTP: the folder where what has come stays when this process is ended
 
 
 @dataclass(frozen=True)
@@ -62,24 +63,33 @@ class Base:
 
 
 def run(job: Job, access: Access = Access()) -> Base:
-    """Do the whole job. Raises Problem, in which the source is called by its name; leaves nothing half-made."""
+    """Do the whole job. Raises Problem, in which the source is called by its name.
+
+    Leaves nothing half-made, but for a download in `kept` that the next try can go on with.
+    """
     what = f"import {job.name or job.source}"
     Path(job.staging).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="import-", dir=job.staging))
+    is_kept = False
     try:
-        return _import(job, folder, what, access)
+        with unfinished.held(job.kept):
+            return _import(job, folder, what, access)
     except Problem as problem:
+        is_kept = problem.reason == "Http" and unfinished.is_known(Path(job.kept))
         raise _renamed(problem, folder, job) from None
     except OSError as error:
         raise no_room(what, error, job.bases) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if job.kept and not is_kept:
+            shutil.rmtree(job.kept, ignore_errors=True)
 
 
 def _renamed(problem: Problem, folder: Path, job: Job) -> Problem:
     """The problem of a file in our folder, or of a file with a name for people, told by the name of the source."""
     name = job.name or job.source
-    files = re.compile(re.escape(str(folder)) + r"/(download|unpacked|disk|files)\b")
+    ours = "|".join(re.escape(one) for one in (str(folder), job.kept) if one)
+    files = re.compile(rf"(?:{ours})/(download|unpacked|disk|files)\b")
     what, why, fix = (files.sub(lambda _: name, text).replace(job.source, name)
                       for text in (problem.what, problem.why, problem.fix))  # fmt: skip
     return Problem(what, why, fix, problem.reason)
@@ -105,7 +115,7 @@ def _import(job: Job, folder: Path, what: str, access: Access) -> Base:
     info = asyncio.run(_looked_at(path, split.FORMAT if job.kind == "split" else ""))
     made = folder / "disk.qcow2"
     if info.format == "qcow2":
-        _copy(path, made, owned=path.parent == folder)
+        _copy(path, made, owned=path.parent in (folder, Path(job.kept)))
     else:
         say({"phase": "convert"})
         argv = ["qemu-img", "convert", "-f", info.format, "-O", "qcow2", str(path), str(made)]
@@ -179,7 +189,8 @@ def _local_file(job: Job, folder: Path, access: Access) -> Path:
         layout.copy_disk(Path(job.source), target, path=job.inner, image=job.name)
         return target
     if job.kind in KINDS:
-        return download(job.source, folder / "download", checksum=job.checksum, progress=say, access=access,
+        place = Path(job.kept) if job.kept else folder
+        return download(job.source, place, checksum=job.checksum, progress=say, access=access,
                         kind=job.kind)  # fmt: skip
     path = _existing(Path(job.source))
     if not job.inner:

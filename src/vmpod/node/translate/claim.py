@@ -43,7 +43,7 @@ class Seen:
     users: tuple[str, ...]  # pods that have not ended and mount the claim, machines that have it plugged in
     importing: bool  # an import of it runs in this engine
     node: str
-    arrived: bool = False  # an upload into it is here as a whole, and waits to become its content
+    arrived: bool = False  # what is to fill it is in staging: an upload as a whole, or a part of a download
     obstacle: Obstacle = ("", "")  # why the claim that it is to be a copy of cannot be copied now
 
 
@@ -279,6 +279,12 @@ def _import(seen: Seen, volume: str) -> ClaimPlan:
         return _wait(seen.claim, *seen.obstacle)
     restarts = int(said.get(RESTARTS) or 0)
     return ClaimPlan((StartImport(seen.claim, volume, restarts),))
+
+
+def is_import_open(claim: Object) -> bool:
+    """Whether a claim still waits for what its annotations say."""
+    said = annotations(claim)
+    return bool(said.get(SOURCE)) and said.get(POD_PHASE) not in ("Succeeded", "Failed") and not is_deleting(claim)
 
 
 def _wait(claim: Object, reason: str, message: str) -> ClaimPlan:
