@@ -22,12 +22,14 @@ _CLOSED = {"luks": " (encrypted)", "bitlocker": " (encrypted)"}
 @click.command("inspect", short_help="say whether and how a disk image will boot")
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="All that was found, and the advice, as one JSON object.")
-def command(image: Path, as_json: bool) -> None:
+@click.option("--virt-inspector", "ask", type=click.Choice(("auto", "always", "never")), default="auto",
+              show_default=True, help="Ask libguestfs where it is installed; auto: for what is unread.")  # fmt: skip
+def command(image: Path, as_json: bool, ask: str) -> None:
     """Look into an image (qcow2, vmdk, vdi, vhdx, vhd, raw, ISO; packed; .ova, .box) offline, reading only. Exit code 1
     when it will not boot."""
     from vmpod.cli import looking
 
-    opened = looking.open_image(looking.image_of(image.expanduser()))
+    opened = looking.open_image(looking.image_of(image.expanduser()), ask)
     found, advice = opened.image, opened.advice
     if as_json:
         click.echo(json.dumps({"image": dataclasses.asdict(found), "advice": dataclasses.asdict(advice)}, indent=2))
@@ -52,6 +54,8 @@ def disk(found: Image) -> Iterator[str]:
 def guest(found: Image) -> Iterator[str]:
     """What is installed on it."""
     system = found.system
+    if found.inspector:
+        yield f"  inspector   virt-inspector says: {found.inspector}"
     if not system.family:
         yield "  system      none was recognised"
         return

@@ -25,15 +25,16 @@ class Opened:
     advice: Advice
 
 
-def open_image(path: Path) -> Opened:
-    """Look into an image file or an archive. What is unpacked for it goes afterwards. Raises Problem."""
+def open_image(path: Path, ask: str = "auto") -> Opened:
+    """Look into an image file or an archive; `ask` is virt-inspector's part (always, auto, never). What is unpacked for
+    it goes afterwards. Raises Problem."""
     what = f"look into {path}"
     try:
         if split.is_descriptor(path):
-            return _in_parts(path)
+            return _in_parts(path, ask)
         if archives.is_archive(path):
-            return _archived(path)
-        found = _unpacked(path) if formats.compression(path) else look_into(path)
+            return _archived(path, ask)
+        found = _unpacked(path, ask) if formats.compression(path) else look_into(path, ask=ask)
     except OSError as error:
         raise Problem(what, error.strerror or str(error), f"ls -l {path}", "Missing") from None
     return Opened(found, Appliance(), advise(found))
@@ -47,22 +48,22 @@ def image_of(path: Path) -> Path:
         raise Problem(f"look into {path}", error.strerror or str(error), f"ls -l {path}", "Missing") from None
 
 
-def _in_parts(path: Path) -> Opened:
+def _in_parts(path: Path, ask: str) -> Opened:
     with tempfile.TemporaryDirectory(prefix="vmpod-unpacked-") as folder:
-        found = dataclasses.replace(look_into(split.gather(path, Path(folder)), split.FORMAT), path=str(path))
+        found = dataclasses.replace(look_into(split.gather(path, Path(folder)), split.FORMAT, ask=ask), path=str(path))
     return Opened(found, Appliance(), advise(found))
 
 
-def _unpacked(path: Path) -> Image:
+def _unpacked(path: Path, ask: str) -> Image:
     with tempfile.TemporaryDirectory(prefix="vmpod-unpacked-") as folder:
-        return _as(path, look_into(fetch.unpack(path, Path(folder))))
+        return _as(path, look_into(fetch.unpack(path, Path(folder)), ask=ask))
 
 
 def _as(path: Path, found: Image) -> Image:
     return dataclasses.replace(found, path=str(path), actual_bytes=path.stat().st_size)
 
 
-def _archived(path: Path) -> Opened:
+def _archived(path: Path, ask: str) -> Opened:
     names = [one.name for one in archives.members(path)]
     described = appliance.description(names)
     said = appliance.read(described, archives.text(path, described), names) if described else appliance.bare(names)
@@ -71,5 +72,5 @@ def _archived(path: Path) -> Opened:
     with tempfile.TemporaryDirectory(prefix="vmpod-unpacked-") as folder:
         disk = Path(folder, "disk")
         archives.copy(path, said.disks[0].path, disk)
-        found = _as(path, look_into(fetch.unpack(disk, Path(folder))))
+        found = _as(path, look_into(fetch.unpack(disk, Path(folder)), ask=ask))
     return Opened(found, said, heeding(advise(found), said))

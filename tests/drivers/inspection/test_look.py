@@ -145,6 +145,25 @@ def test_every_format_is_opened(format: str, tmp_path: Path) -> None:
     assert look(image).format == format
 
 
+def test_what_is_not_read_is_asked_of_virt_inspector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, program = tmp_path / "x.raw", tmp_path / "virt-inspector"
+    disk([empty(tmp_path / "p.fs")], raw, "dos", ["83"])
+    program.write_text("#!/bin/sh\necho '<operatingsystems><operatingsystem><name>freebsd</name><product_name>FreeBSD 14"
+                       "</product_name></operatingsystem></operatingsystems>'\n")  # fmt: skip
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert (look(raw, ask="auto").system.name, look(raw).system.name) == ("FreeBSD 14", "")
+    program.write_text("#!/bin/sh\necho cannot start >&2; exit 1\n")
+    assert look(raw, ask="auto").inspector == "nothing (cannot start)"
+    with pytest.raises(Problem, match="cannot start"):
+        look(raw, ask="always")
+
+
+def empty(path: Path) -> Path:
+    path.write_bytes(bytes(1 << 20))
+    return path
+
+
 def test_the_command_says_why_an_image_does_not_boot(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from click.testing import CliRunner
 

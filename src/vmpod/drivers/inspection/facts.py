@@ -93,7 +93,7 @@ class System:
 @dataclass(frozen=True)
 class Image:
     """All of it. `boots` holds bios and uefi, as far as the disk carries what each needs; `beyond` the parts that reach
-    beyond its end."""
+    beyond its end; `inspector` is what virt-inspector calls its system (empty: it was not asked)."""
 
     path: str
     format: str
@@ -107,6 +107,7 @@ class Image:
     unread: tuple[str, ...] = ()
     loaders: tuple[Loader, ...] = ()
     beyond: tuple[str, ...] = ()
+    inspector: str = ""
 
 
 def restored(said: Mapping[str, Any]) -> Image:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from vmpod.base.errors import Problem
 from vmpod.drivers.disks import formats, headers
-from vmpod.drivers.inspection import blocks, facts, filesystems, linux, lvm, partitions, trees, windows
+from vmpod.drivers.inspection import blocks, facts, filesystems, inspector, linux, lvm, partitions, trees, windows
 from vmpod.drivers.inspection.blocks import Blocks, Slice
 from vmpod.drivers.inspection.btrfs import Btrfs
 from vmpod.drivers.inspection.facts import Image, Loader, Part, System, Trouble
@@ -47,11 +47,23 @@ class Found:
     volume: Volume | None
 
 
-def look(path: Path, format: str = "") -> Image:
-    """All that can be told of an image, whose format may be known. Raises Problem when it is no image, damaged, or
-    refers to other files."""
+def look(path: Path, format: str = "", *, ask: str = "never") -> Image:
+    """All that can be told of an image, whose format may be known; `ask` says whether virt-inspector is asked, too
+    (always, auto, never). Raises Problem when it is no image, damaged, or refers to other files."""
     format = format or formats.detect(path)
     headers.check(path, format)
+    found = _looked(path, format)
+    if not inspector.is_wanted(found, ask):
+        return found
+    try:
+        return inspector.added(found, path, format)
+    except Problem as problem:
+        if ask == "always":
+            raise
+        return dataclasses.replace(found, inspector=f"nothing ({problem.why})")
+
+
+def _looked(path: Path, format: str) -> Image:
     with blocks.serving(path, format) as connection:
         argv = [sys.executable, "-m", __name__, str(connection.fileno()), str(path)]
         try:
