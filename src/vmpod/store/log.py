@@ -16,8 +16,9 @@ from typing import Any, Literal
 import orjson
 
 from vmpod.base.errors import Problem
-from vmpod.store import compact, migrate, reads, reserve
+from vmpod.store import compact, migrate, reads
 from vmpod.store.record import Conflict, Event, EventType, Exists, Missing, Record
+from vmpod.store.reserve import Reserve
 
 _PRAGMAS = (
     "PRAGMA locking_mode=EXCLUSIVE",  # one engine per home; spares the shared-memory file
@@ -85,6 +86,8 @@ class Log:
         self.revision = reads.position(connection)
         self.floor = reads.floor(connection)
         self.unchecked = 0  # writes since the last checkpoint
+        database = connection.execute("PRAGMA database_list").fetchone()[2]  # none for one in memory
+        self._reserve = Reserve(Path(f"{database}-wal")) if database else None
         self._hold()
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
@@ -108,7 +111,12 @@ class Log:
                 return [outcome for write in writes for outcome in self.commit([write])]
             return [_refused(writes[0], error)]
         self.unchecked += len(writes)
+        self._hold()
         return outcomes
+
+    def _hold(self) -> None:
+        if self._reserve:
+            self._reserve.hold()
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:  # SQLite itself rolled back after some errors
@@ -209,15 +217,11 @@ class Log:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except sqlite3.Error:
             return  # a full disk: nothing is lost, the log stays
-        self._hold()
-
-    def _hold(self) -> None:
-        """The reserve, for a store that is on a disk."""
-        if database := self._connection.execute("PRAGMA database_list").fetchone()[2]:
-            reserve.hold(Path(f"{database}-wal"))
 
     def close(self) -> None:
         self.checkpoint()
+        if self._reserve:
+            self._reserve.close()
         self._connection.close()
 
 
