@@ -13,6 +13,7 @@ from ..e2e.product import Product, wait
 from . import machines
 from .machines import ask, claim, container_disk, heard, machine, stream
 from .pods import apply
+from .test_snapshots import restore, snapshot
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(900)]
 LAB = "localhost/vmpod-examples/lab:1"
@@ -129,6 +130,40 @@ def test_an_engine_that_dies_meanwhile_ends_what_was_begun(plug: Product) -> Non
     assert ask(plug, VM, "plug", "removevolume", {"name": "slow"}) == (202, "")
     is_away(plug, "slow")
     wait(lambda: not plug.kubectl("get", "pvc", "slow", check=False).stdout, "the claim goes with its last user", 30)
+
+
+def taken(home: Product, name: str) -> None:
+    """A snapshot of the machine, taken."""
+    apply(home, snapshot(name, "plug"))
+    home.kubectl("wait", "vmsnapshot", name, "--for=condition=Ready", "--timeout=60s")
+    assert home.read("vmsnapshot", name)["status"]["snapshotVolumes"]["includedVolumes"] == ["fast"]
+
+
+def test_a_snapshot_holds_a_disk_that_is_plugged_in(plug: Product) -> None:
+    """What is restored of it is plugged into the same guest, beside the disk that it was taken of."""
+    before = machines.instance(plug, "plug")
+    assert ask(plug, VM, "plug", "addvolume", adding("fast", "scsi")) == (202, "")
+    is_plugged(plug, "fast")
+    with shell(plug) as run:
+        run(until("[ -b /dev/sda ]"))
+        run("mount /dev/sda /mnt && echo one >/mnt/snap && sync")
+        taken(plug, "first")
+        run("echo two >/mnt/snap && sync")
+        taken(plug, "second")
+        assert "two" in run("cat /mnt/snap && umount /mnt")
+    apply(plug, restore("beside", "plug-copy", "first", volumeRestoreOverrides=[{"volumeName": "fast", "restoreName": "older"}]))
+    plug.kubectl("wait", "vmrestore", "beside", "--for=condition=Ready", "--timeout=60s")
+    assert ask(plug, VM, "plug", "addvolume", adding("older", "scsi")) == (202, "")
+    is_plugged(plug, "older")
+    with shell(plug) as run:
+        run(until("[ -b /dev/sdb ]"))
+        assert "one" in run("mount -o noload /dev/sdb /mnt 2>/dev/null || mount /dev/sdb /mnt; cat /mnt/snap; umount /mnt")
+    for volume in ("older", "fast"):
+        assert ask(plug, VM, "plug", "removevolume", {"name": volume}) == (202, "")
+        is_away(plug, volume)
+    assert machines.instance(plug, "plug") == before
+    plug.kubectl("delete", "vmrestore,vmsnapshot", "--all", "--timeout=60s")
+    plug.kubectl("delete", "vm/plug-copy", "pvc/older", "--timeout=60s")
 
 
 def test_after_a_restart_it_is_an_ordinary_disk(plug: Product) -> None:

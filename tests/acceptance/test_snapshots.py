@@ -42,10 +42,10 @@ def snapshot(name: str, vm: str) -> dict[str, Any]:
     return {"apiVersion": API, "kind": "VirtualMachineSnapshot", "metadata": {"name": name}, "spec": {"source": source}}
 
 
-def restore(name: str, vm: str, taken: str) -> dict[str, Any]:
+def restore(name: str, vm: str, taken: str, **more: Any) -> dict[str, Any]:
     target = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": vm}
     return {"apiVersion": API, "kind": "VirtualMachineRestore", "metadata": {"name": name},
-            "spec": {"target": target, "virtualMachineSnapshotName": taken}}  # fmt: skip
+            "spec": {"target": target, "virtualMachineSnapshotName": taken, **more}}  # fmt: skip
 
 
 def keep(home: Product, vm: str, byte: bytes) -> None:
@@ -93,9 +93,13 @@ def test_a_running_machine_goes_back_to_what_it_was(home: Product) -> None:
 
     home.kubectl("patch", "vm", "db", "--type=merge", "-p", '{"spec":{"runStrategy":"Halted"}}')
     is_shown(home, "db", "Stopped")
-    apply(home, restore("back", "db", "one"))
+    volume, claim = home.read("dv", "db-disk")["metadata"]["uid"], home.read("pvc", "db-disk")["metadata"]["uid"]
+    apply(home, restore("back", "db", "one", volumeRestorePolicy="InPlace"))
     is_ready(home, "vmrestore", "back")
     assert home.value(".status.complete", "vmrestore", "back") == "true"
+    wait(lambda: home.value(".status.phase", "dv", "db-disk") == "Succeeded", "the volume has its claim", 60, 0.2)
+    assert home.read("dv", "db-disk")["metadata"]["uid"] == volume
+    assert home.read("pvc", "db-disk")["metadata"]["uid"] != claim
     boots_with(home, "db", "b")
 
     apply(home, restore("beside", "db-copy", "two"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from vmpod.base.clock import rfc3339
-from vmpod.controllers import virtualmachinerestore, virtualmachinesnapshot
+from vmpod.controllers import datavolume, virtualmachinerestore, virtualmachinesnapshot
 from vmpod.controllers.restored import restored_spec
 from vmpod.kinds import (
+    CONTROLLERREVISION,
+    DATAVOLUME,
     PERSISTENTVOLUMECLAIM,
     VIRTUALMACHINE,
     VIRTUALMACHINEINSTANCE,
@@ -20,7 +23,7 @@ from vmpod.kinds import (
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
 from vmpod.model import conditions
-from vmpod.model.meta import Object, get, name
+from vmpod.model.meta import Object, controller_of, get, name, owner_reference
 from vmpod.testing.objects import instance, machine
 from vmpod.testing.world import World
 
@@ -231,3 +234,102 @@ def test_volumes_of_templates_keep_their_templates() -> None:
     assert made["template"]["spec"]["volumes"] == [
         {"name": "a", "dataVolume": {"name": "ra"}}, {"name": "b", "persistentVolumeClaim": {"claimName": "rb"}},
     ]
+
+
+def put_volume(world: World) -> None:
+    """The claim of the machine is that of a DataVolume that was imported."""
+    volume = world.put(DATAVOLUME, {"apiVersion": DATAVOLUME.api_version, "kind": "DataVolume",
+                                    "metadata": {"name": "data", "namespace": "default"},
+                                    "spec": {"source": {"http": {"url": "http://gone/"}}}})  # fmt: skip
+    patch = {"metadata": {"ownerReferences": [owner_reference(volume)]}}
+    world.update(PERSISTENTVOLUMECLAIM, "default", "data", patch)
+
+
+@pytest.mark.parametrize("is_volume", [False, True])
+def test_a_restore_in_place_fills_a_claim_of_the_same_name(is_volume: bool) -> None:
+    """A DataVolume stays, and does not import again when its claim is gone for a moment."""
+    world, node = new_world()
+    if is_volume:
+        put_volume(world)
+    world.settle(CONTROLLERS, node)
+    before = (world.get(PERSISTENTVOLUMECLAIM, "default", "data") or {})["metadata"]["uid"]
+    put_restore(world, volumeRestorePolicy="InPlace")
+    world.settle({**CONTROLLERS, datavolume: {}}, node)
+    done = status_of(world, VIRTUALMACHINERESTORE, "r")
+    assert done["complete"] is True and done["restores"][0]["persistentVolumeClaim"] == "data"
+    (claim,) = world.list(PERSISTENTVOLUMECLAIM)
+    assert claim["metadata"]["uid"] != before and claim["spec"]["dataSource"]["kind"] == "VolumeSnapshot"
+    assert (controller_of(claim) or {})["kind"] == ("DataVolume" if is_volume else "VirtualMachine")
+    assert done["restores"][0].get("dataVolumeName") == ("data" if is_volume else None)
+    inside = the_vm(world)["spec"]["template"]["spec"]
+    assert inside["volumes"][0]["persistentVolumeClaim"] == {"claimName": "data"}
+
+
+def test_a_restore_in_place_takes_no_claim_from_another_machine_that_is_there() -> None:
+    world, node = new_world()
+    world.settle(CONTROLLERS, node)
+    put_restore(world, "copy", volumeRestorePolicy="InPlace")
+    world.settle(CONTROLLERS, node)
+    assert reason(status_of(world, VIRTUALMACHINERESTORE, "r"), "Ready") == "PVC default/data already exists"
+    world.delete(VIRTUALMACHINE, *KEY)
+    world.settle(CONTROLLERS, node)
+    assert status_of(world, VIRTUALMACHINERESTORE, "r")["complete"] is True
+    assert the_vm(world, "copy")["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == "data"
+
+
+@pytest.mark.parametrize("policy", ["Vm", "None"])
+def test_single_volumes_get_names_and_marks_of_their_own(policy: str) -> None:
+    world, node = new_world()
+    world.settle(CONTROLLERS, node)
+    said = {"volumeName": "d", "restoreName": "older", "labels": {"tier": "db"}, "annotations": {"note": "kept"}}
+    put_restore(world, volumeRestoreOverrides=[said], volumeOwnershipPolicy=policy)
+    world.settle(CONTROLLERS, node)
+    made = world.get(PERSISTENTVOLUMECLAIM, "default", "older") or {}
+    assert made["metadata"]["labels"]["tier"] == "db" and made["metadata"]["annotations"]["note"] == "kept"
+    assert (controller_of(made) is None) == (policy == "None")
+    assert the_vm(world)["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == "older"
+
+
+def put_revision(world: World) -> None:
+    """The machine has an instance type, kept as a revision."""
+    meta = {"name": "orders-small-1", "namespace": "default", "labels": {"kept": "yes"},
+            "ownerReferences": [owner_reference(the_vm(world))]}  # fmt: skip
+    world.put(CONTROLLERREVISION, {"metadata": meta, "data": {"kind": "VirtualMachineInstancetype"}, "revision": 0})
+    world.update(VIRTUALMACHINE, *KEY, {"spec": {"instancetype": {"name": "small"}}})
+    kept = {"name": "small", "controllerRevisionRef": {"name": "orders-small-1"}}
+    world.update(VIRTUALMACHINE, *KEY, {"status": {"instancetypeRef": kept}}, "status")
+
+
+@pytest.mark.parametrize("target", ["orders", "copy"])
+@pytest.mark.parametrize("has_changed", [False, True])
+def test_a_restored_machine_has_a_revision_of_its_own(target: str, has_changed: bool) -> None:
+    world, node = new_world()
+    put_revision(world)
+    world.settle(CONTROLLERS, node)
+    (content,) = world.list(VIRTUALMACHINESNAPSHOTCONTENT)
+    assert content["spec"]["source"]["virtualMachine"]["spec"]["instancetype"]["revisionName"] == "s-small-1"
+    kept = world.get(CONTROLLERREVISION, "default", "s-small-1") or {}
+    assert (controller_of(kept) or {})["kind"] == "VirtualMachineSnapshot" and kept["metadata"]["labels"] == {"kept": "yes"}
+    if has_changed:
+        world.delete(CONTROLLERREVISION, "default", "orders-small-1")
+        world.put(CONTROLLERREVISION, {"metadata": {"name": "orders-small-1", "namespace": "default"}, "data": {"other": 1}})
+    put_restore(world, target)
+    world.settle(CONTROLLERS, node)
+    assert status_of(world, VIRTUALMACHINERESTORE, "r")["complete"] is True
+    assert the_vm(world, target)["spec"]["instancetype"]["revisionName"] == f"{target}-small-1"
+    own = world.get(CONTROLLERREVISION, "default", f"{target}-small-1") or {}
+    assert own["data"] == {"kind": "VirtualMachineInstancetype"}
+    assert (controller_of(own) or {})["uid"] == the_vm(world, target)["metadata"]["uid"]
+
+
+def test_a_running_machine_is_kept_as_it_was_started_with_the_disks_that_it_has_now() -> None:
+    world, node = new_world()
+    began = deepcopy(the_vm(world)["spec"])
+    began["template"]["spec"]["domain"]["devices"]["disks"].pop()
+    world.put(CONTROLLERREVISION, {"metadata": {"name": "start-1", "namespace": "default"}, "data": {"spec": began}})
+    world.put(VIRTUALMACHINEINSTANCE, instance(), {"phase": "Running", "virtualMachineRevisionName": "start-1"})
+    world.update(VIRTUALMACHINE, *KEY, {"spec": {"template": {"spec": {"domain": {"memory": {"guest": "1Gi"}}}}}})
+    world.settle(CONTROLLERS, node)
+    (content,) = world.list(VIRTUALMACHINESNAPSHOTCONTENT)
+    domain = content["spec"]["source"]["virtualMachine"]["spec"]["template"]["spec"]["domain"]
+    assert domain["memory"]["guest"] == "256Mi" and len(domain["devices"]["disks"]) == 2

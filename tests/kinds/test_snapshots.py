@@ -33,12 +33,14 @@ def test_snapshots(spec: object, refused: list[str]) -> None:
     ({}, []),
     ({"targetReadinessPolicy": "StopTarget", "volumeRestorePolicy": "RandomizeNames", "volumeOwnershipPolicy": "None"}, []),
     ({"targetReadinessPolicy": "Now"}, ["spec.targetReadinessPolicy"]),
-    ({"volumeRestorePolicy": "InPlace"}, ["spec.volumeRestorePolicy"]),
+    ({"volumeRestorePolicy": "InPlace"}, []),
+    ({"volumeRestoreOverrides": [{"volumeName": "d", "labels": {"a": "b"}}, {"restoreName": "x"}, {"volumeName": "e"}]},
+     ["spec.volumeRestoreOverrides[1].volumeName", "spec.volumeRestoreOverrides[2]"]),
     ({"volumeRestorePolicy": "Other"}, ["spec.volumeRestorePolicy"]),
     ({"volumeOwnershipPolicy": "Pod"}, ["spec.volumeOwnershipPolicy"]),
     ({"volumeRestorePolicy": "PrefixTargetName", "patches": ['{"op": "remove", "path": "/a"}']}, []),
-    ({"patches": ["{}", "{", '{"op": "remove", "path": "/a"}'], "volumeRestoreOverrides": [{}]},
-     ["spec.volumeRestoreOverrides", "spec.patches[0]", "spec.patches[1]"]),
+    ({"patches": ["{}", "{", '{"op": "remove", "path": "/a"}']},
+     ["spec.patches[0]", "spec.patches[1]"]),
     ({"target": {**VM, "kind": "Pod"}}, ["spec.target.kind"]),
 ])  # fmt: skip
 def test_restores(more: dict[str, Any], refused: list[str]) -> None:

@@ -36,7 +36,7 @@ USED = replace(SEEN, disks=(replace(IDLE, users=("launcher",)),), launcher="laun
     (replace(USED, launcher="other"), "the claim data is in use by the pod launcher"),
     (replace(SEEN, disks=(replace(IDLE, is_busy=True),)), "another snapshot of the claim data is being taken"),
     (replace(SEEN, disks=(replace(IDLE, plugged_into="db"),)),
-     "the claim data is plugged into the running machine db: stop that first"),
+     "the claim data is plugged into the running machine db"),
     (replace(SEEN, disks=(replace(IDLE, bound=None),)), "the claim data is gone or not bound"),
     (replace(SEEN, disks=(replace(IDLE, bound=FOREIGN),)),
      "the claim data is bound to nfs, which is no volume of vmpod.io/local"),

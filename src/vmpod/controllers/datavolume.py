@@ -8,7 +8,7 @@ from datetime import datetime
 
 from vmpod.client.cache import Cache
 from vmpod.controllers.children import adopt, is_controlled_by
-from vmpod.controllers.datavolumeclaim import OWNED_BY, claim, refusal, wish
+from vmpod.controllers.datavolumeclaim import OWNED_BY, PREPOPULATED, claim, refusal, wish
 from vmpod.controllers.datavolumesource import Source, find_source, is_copy
 from vmpod.controllers.storageprofile import class_of
 from vmpod.kinds import (
@@ -104,9 +104,9 @@ def plan(seen: Seen) -> Plan:
     events = _news(seen)
     if _trouble(seen) is not None:
         return Plan(events=events)
-    if seen.claim is None:
+    if seen.claim is None and PREPOPULATED not in annotations_of(seen.volume):
         return Plan((Create(PERSISTENTVOLUMECLAIM, claim(seen.volume, seen.source, seen.profile)),), None, events)
-    if seen.is_adoptable:
+    if seen.claim is not None and seen.is_adoptable:
         return Plan((adopt(PERSISTENTVOLUMECLAIM, seen.claim, seen.volume),), None, events)
     return Plan(events=events)
 
@@ -117,7 +117,7 @@ def _trouble(seen: Seen) -> tuple[str, str] | None:
         if is_deleting(seen.claim):
             return None
         return "ErrResourceExists", f'Resource "{name(seen.claim)}" already exists and is not managed by DataVolume'
-    if seen.is_own:  # made when its source was there; a claim that is filled needs it no more
+    if seen.is_own or PREPOPULATED in annotations_of(seen.volume):  # a claim that is filled needs no source any more
         return None
     return refusal(seen.volume, seen.source)
 

@@ -10,6 +10,8 @@ from vmpod.controllers.storageprofile import properties
 from vmpod.model.meta import Object, get, name, namespace
 
 OWNED_BY = "cdi.kubevirt.io/ownedByDataVolume"
+PREPOPULATED = "cdi.kubevirt.io/storage.prePopulated"
+"""On a DataVolume: its claim comes from elsewhere, and is not to be made"""
 _IMPORT = "cdi.kubevirt.io/storage.import."
 _STORAGE = "cdi.kubevirt.io/storage."
 _SUPPORTED = ("blank", "gcs", "http", "pvc", "registry", "s3", "snapshot", "upload")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from vmpod.base.clock import rfc3339
 from vmpod.client.cache import Cache
-from vmpod.controllers import restored, restoretarget
+from vmpod.controllers import restoreclaims, restored, restoretarget, snapshotrevisions
 from vmpod.controllers.children import finalizers, metadata_patch, with_finalizer, without_finalizers
 from vmpod.controllers.datavolumeclaim import OWNED_BY
 from vmpod.controllers.restored import (
@@ -17,13 +17,14 @@ from vmpod.controllers.restored import (
     claim_name,
     mark,
     restored_claim,
+    restored_copies,
     restored_machine,
     restores,
-    stopped_spec,
 )
 from vmpod.controllers.restoretarget import told
 from vmpod.controllers.volumesready import is_being_filled
 from vmpod.kinds import (
+    CONTROLLERREVISION,
     DATAVOLUME,
     PERSISTENTVOLUMECLAIM,
     VIRTUALMACHINE,
@@ -44,7 +45,7 @@ from vmpod.model.meta import (
     uid,
 )
 from vmpod.model.meta import annotations as annotations_of
-from vmpod.reconcile.actions import Action, Create, Delete, Note, Patch, Plan
+from vmpod.reconcile.actions import Action, Create, Note, Patch, Plan
 from vmpod.reconcile.loop import Key, Watch, key_of, own
 
 FINALIZER = "snapshot.kubevirt.io/vmrestore-protection"
@@ -74,7 +75,11 @@ WATCHES = (
 
 @dataclass(frozen=True)
 class Seen:
-    """A restore, its target (None: to be made), the snapshot with its content, and the claims made for it."""
+    """A restore, its target (None: to be made), the snapshot with its content, and the claims made for it.
+
+    `volumes` are the DataVolumes of the claims' names, `revisions` what the machine's matchers are kept as, and
+    `source` is the machine that was snapshotted, where there is one of its name.
+    """
 
     restore: Object
     vm: Object | None
@@ -84,6 +89,14 @@ class Seen:
     claims: Mapping[str, Object | None]
     obsolete: tuple[Object, ...]
     now: datetime
+    volumes: Mapping[str, Object | None] = field(default_factory=dict)
+    revisions: snapshotrevisions.Revisions = field(default_factory=dict)
+    source: Object | None = None
+
+    @property
+    def copies(self) -> restored.Copies:
+        """The revisions of the restored machine."""
+        return restored_copies(self.restore, self.content)
 
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
@@ -94,11 +107,17 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     snapshot = cache.get(VIRTUALMACHINESNAPSHOT, where, str(get(restore, "spec", "virtualMachineSnapshotName")))
     held = get(snapshot, "status", "virtualMachineSnapshotContentName") or ""
     content = cache.get(VIRTUALMACHINESNAPSHOTCONTENT, where, held)
-    volumes = [one["volumeName"] for one in get(content, "spec", "volumeBackups", default=())]
-    claims = {one: cache.get(PERSISTENTVOLUMECLAIM, where, claim_name(restore, one)) for one in volumes}
+    named = {one["volumeName"]: claim_name(restore, one) for one in get(content, "spec", "volumeBackups", default=())}
     old = (cache.get(DATAVOLUME, where, one) for one in get(restore, "status", "deletedDataVolumes", default=()))
-    return Seen(restore, cache.get(VIRTUALMACHINE, where, target), cache.get(VIRTUALMACHINEINSTANCE, where, target),
-                snapshot, content, claims, tuple(one for one in old if one is not None), now)  # fmt: skip
+    kept = snapshotrevisions.names(restored_copies(restore, content))
+    source = get(content, "spec", "source", "virtualMachine", "metadata", "name") or ""
+    return Seen(
+        restore, cache.get(VIRTUALMACHINE, where, target), cache.get(VIRTUALMACHINEINSTANCE, where, target), snapshot,
+        content, {volume: cache.get(PERSISTENTVOLUMECLAIM, where, claim) for volume, claim in named.items()},
+        tuple(one for one in old if one is not None), now,
+        {volume: cache.get(DATAVOLUME, where, claim) for volume, claim in named.items()},
+        {one: cache.get(CONTROLLERREVISION, where, one) for one in kept}, cache.get(VIRTUALMACHINE, where, source),
+    )
 
 
 def _is_restored(seen: Seen) -> bool:
@@ -125,9 +144,12 @@ def _trouble(seen: Seen) -> str:
         return f"VMSnapshot {wanted} not ready"
     if seen.vm is not None and not _is_restored(seen) and get(seen.snapshot, "status", "sourceUID") != uid(seen.vm):
         return "restore source and restore target are different but restore target already exists"
-    if taken := next((one for one in seen.claims.values() if one is not None and not _is_of(seen, one)), None):
+    taken = next((one for one in seen.claims.values() if one is not None and not _is_of(seen, one)), None)
+    if taken is not None and not restoreclaims.may_replace(seen.restore, seen.vm, seen.source):
         return f"PVC {namespace(taken)}/{name(taken)} already exists"
-    if seen.vm is None and (why := restored_machine(seen.restore, seen.content, _names(seen))[1]):
+    if lost := snapshotrevisions.missing(seen.copies, seen.revisions):
+        return f"Unable to find ControllerRevision {namespace(seen.restore)}/{lost}"
+    if seen.vm is None and (why := restored_machine(seen.restore, seen.content, _names(seen), seen.copies)[1]):
         return f"unable to patch the target: {why}"
     other = get(seen.vm, "status", "restoreInProgress")
     return f"vm restore {other} in progress" if other and other != name(seen.restore) else ""
@@ -138,7 +160,7 @@ def plan(seen: Seen) -> Plan:
         ours = (without_finalizers(KIND, seen.restore, FINALIZER),) if FINALIZER in finalizers(seen.restore) else ()
         return Plan((*_unlock(seen), *ours))
     if _is_over(seen):
-        return Plan((*_unlock(seen), *_remove_obsolete(seen)))
+        return Plan((*_unlock(seen), *restoreclaims.obsolete(seen.restore, seen.obsolete)))
     if FINALIZER not in finalizers(seen.restore):
         return Plan((with_finalizer(KIND, seen.restore, FINALIZER),))
     if seen.vmi is not None and not _is_restored(seen):
@@ -154,15 +176,21 @@ def plan(seen: Seen) -> Plan:
 
 
 def _plan_volumes(seen: Seen) -> Plan:
+    old = {volume: claim for volume, claim in seen.claims.items() if claim is not None and not _is_of(seen, claim)}
+    if old and not _is_restored(seen):
+        return Plan(tuple(restoreclaims.removals(seen.restore, old, seen.volumes)), 1.0)
     missing = [one for one in get(seen.content, "spec", "volumeBackups", default=())
                if seen.claims.get(one["volumeName"]) is None]  # fmt: skip
     if missing and not _is_restored(seen):
-        made = (restored_claim(seen.restore, seen.vm, seen.content, one) for one in missing)
+        kept = restoreclaims.kept(seen.restore, seen.volumes)
+        made = (restored_claim(seen.restore, seen.vm, seen.content, one, kept.get(one["volumeName"]))
+                for one in missing)  # fmt: skip
         return Plan(tuple(Create(PERSISTENTVOLUMECLAIM, one) for one in made), 1.0)
     if not all(_is_filled(one) for one in seen.claims.values()):
         return Plan(again_in=5.0)
     if not _is_restored(seen):
-        return Plan((_restored(seen),), 1.0)
+        machine = restored.written(seen.restore, seen.vm, seen.content, _names(seen), seen.copies)
+        return Plan(tuple(snapshotrevisions.made(seen.copies, seen.revisions, seen.vm)) or (machine,), 1.0)
     if owned := tuple(_owned(seen)):
         return Plan(owned, 1.0)
     text = f"Successfully completed VirtualMachineRestore {name(seen.restore)}"
@@ -170,8 +198,11 @@ def _plan_volumes(seen: Seen) -> Plan:
 
 
 def _owned(seen: Seen) -> Iterable[Action]:
-    """The claims of a machine that has just been made become its own."""
-    if seen.vm is None or get(seen.restore, "spec", "volumeOwnershipPolicy") == "None":
+    """The revisions and the claims of a machine that has just been made become its own."""
+    if seen.vm is None:
+        return
+    yield from snapshotrevisions.owned(seen.copies, seen.revisions, seen.vm)
+    if get(seen.restore, "spec", "volumeOwnershipPolicy") == "None":
         return
     for claim in seen.claims.values():
         if claim is not None and not owner_references(claim) and OWNED_BY not in annotations_of(claim):
@@ -191,27 +222,8 @@ def _unlock(seen: Seen) -> tuple[Action, ...]:
     return (_lock(seen.vm, None),) if seen.vm is not None and held == name(seen.restore) else ()
 
 
-def _remove_obsolete(seen: Seen) -> tuple[Action, ...]:
-    return tuple(Delete(DATAVOLUME, namespace(one), name(one), uid(one)) for one in seen.obsolete
-                 if not is_deleting(one) and get(seen.restore, "status", "complete"))  # fmt: skip
-
-
 def _names(seen: Seen) -> dict[str, str]:
     return {volume: name(claim) for volume, claim in seen.claims.items() if claim is not None}
-
-
-def _restored(seen: Seen) -> Action:
-    if seen.vm is None:
-        return Create(VIRTUALMACHINE, restored_machine(seen.restore, seen.content, _names(seen))[0])
-    spec = stopped_spec(get(seen.content, "spec", "source", "virtualMachine"), _names(seen))
-    held = seen.vm["spec"]
-    spec |= {"running": False} if held.get("running") is not None else {"runStrategy": held.get("runStrategy")}
-    gone = {key: None for key in held if key not in spec}
-    revision = seen.vm["metadata"]["resourceVersion"]
-    meta = {"annotations": restored.told(seen.restore, seen.content), "resourceVersion": revision}
-    gone_parts = {key: None for key in get(held, "template", "spec", default={}) if key not in spec["template"]["spec"]}
-    spec["template"] = {**spec["template"], "spec": {**gone_parts, **spec["template"]["spec"]}}
-    return Patch(VIRTUALMACHINE, namespace(seen.vm), name(seen.vm), {"metadata": meta, "spec": {**gone, **spec}})
 
 
 def status(seen: Seen, plan: Plan) -> Object | None:
@@ -222,9 +234,9 @@ def status(seen: Seen, plan: Plan) -> Object | None:
         return restoretarget.not_ready(seen.restore, fresh, seen.now)
     if why := _trouble(seen):
         return told(fresh, False, why, why, seen.now)
-    fresh["restores"] = restores(seen.restore, seen.content)
+    fresh["restores"] = restores(seen.restore, seen.content, restoreclaims.kept(seen.restore, seen.volumes))
     if not _is_restored(seen):
-        fresh["deletedDataVolumes"] = _replaced(seen)
+        fresh["deletedDataVolumes"] = restored.replaced(seen.restore, seen.vm, seen.content)
         what = "Updating target spec" if all(map(_is_filled, seen.claims.values())) else "Creating new PVCs"
         wait = "Waiting for target update" if what.startswith("Updating") else "Waiting for new PVCs"
         return told(fresh, True, what, wait, seen.now)
@@ -233,8 +245,3 @@ def status(seen: Seen, plan: Plan) -> Object | None:
         known = fresh.get("conditions")
         fresh["conditions"] = conditions.set_condition(known, type, is_true, "Operation complete", "", seen.now)
     return fresh
-
-
-def _replaced(seen: Seen) -> list[str]:
-    """The DataVolumes of the target that the restored ones replace."""
-    return [name(one) for one in get(seen.vm, "spec", "dataVolumeTemplates", default=())]

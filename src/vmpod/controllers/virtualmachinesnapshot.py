@@ -6,27 +6,27 @@ The machine is locked (status.snapshotInProgress) until the content is there or 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from vmpod.base.clock import parse
 from vmpod.client.cache import Cache
+from vmpod.controllers import snapshotrevisions
 from vmpod.controllers.children import delete, finalizers, with_finalizer, without_finalizers
 from vmpod.controllers.launcher import claim_name
+from vmpod.controllers.revisions import revision_named_by
+from vmpod.controllers.snapshotcontent import content_name, new_content
 from vmpod.controllers.volumesready import is_being_filled
 from vmpod.kinds import (
+    CONTROLLERREVISION,
     PERSISTENTVOLUMECLAIM,
     VIRTUALMACHINE,
     VIRTUALMACHINEINSTANCE,
     VIRTUALMACHINESNAPSHOT,
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
-from vmpod.kinds.parts import snapshot_memory
-from vmpod.kinds.virtualmachinesnapshotcontent import PROTECTION as CONTENT_FINALIZER
 from vmpod.model import conditions, duration
-from vmpod.model.meta import Object, get, is_deleting, labels, name, namespace, uid
-from vmpod.model.meta import annotations as annotations_of
+from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
 from vmpod.reconcile.actions import Action, Create, Note, Patch, Plan
 from vmpod.reconcile.loop import Key, Watch, key_of, own
 
@@ -62,7 +62,10 @@ WATCHES = (
 
 @dataclass(frozen=True)
 class Seen:
-    """A snapshot, its machine, the machine's instance and claims (by volume), and the content made of them."""
+    """A snapshot, its machine, the machine's instance and claims (by volume), and the content made of them.
+
+    `revisions`: what its matchers were kept as, and their copies; `started`: what the instance was made from.
+    """
 
     snapshot: Object
     vm: Object | None
@@ -70,10 +73,8 @@ class Seen:
     claims: Mapping[str, Object | None]
     content: Object | None
     now: datetime
-
-
-def content_name(snapshot: Object) -> str:
-    return f"vmsnapshot-content-{uid(snapshot)}"
+    revisions: snapshotrevisions.Revisions = field(default_factory=dict)
+    started: Object | None = None
 
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
@@ -87,7 +88,16 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     claims = {one["name"]: cache.get(PERSISTENTVOLUMECLAIM, where, claim) for one in volumes
               if one["name"] in disks and "ephemeral" not in one and (claim := claim_name(one))}  # fmt: skip
     content = cache.get(VIRTUALMACHINESNAPSHOTCONTENT, where, content_name(snapshot))
-    return Seen(snapshot, vm, cache.get(VIRTUALMACHINEINSTANCE, where, source), claims, content, now)
+    vmi = cache.get(VIRTUALMACHINEINSTANCE, where, source)
+    kept = snapshotrevisions.names(_copies(snapshot, vm or {}))
+    return Seen(
+        snapshot, vm, vmi, claims, content, now, {one: cache.get(CONTROLLERREVISION, where, one) for one in kept},
+        cache.get(CONTROLLERREVISION, where, revision_named_by(vmi)) if vmi is not None else None,
+    )
+
+
+def _copies(snapshot: Object, vm: Object) -> tuple[snapshotrevisions.Copy, ...]:
+    return snapshotrevisions.copies(vm, name(vm), name(snapshot))
 
 
 def _is_ended(seen: Seen) -> bool:
@@ -124,6 +134,9 @@ def plan(seen: Seen) -> Plan:
     if not _is_locked(seen):
         return Plan((_lock(seen.vm, name(seen.snapshot)),), _RETRY_S)
     if seen.content is None:
+        copies = _copies(seen.snapshot, seen.vm)
+        if fresh := tuple(snapshotrevisions.made(copies, seen.revisions, seen.snapshot)):
+            return Plan(fresh, 0.0)
         text = f"Successfully created VirtualMachineSnapshotContent {content_name(seen.snapshot)}"
         note = Note("Normal", "SuccessfulVirtualMachineSnapshotContentCreate", text, seen.snapshot)
         return Plan((Create(VIRTUALMACHINESNAPSHOTCONTENT, _content(seen, seen.vm)),), _RETRY_S, (note,))
@@ -166,27 +179,14 @@ def _obstacle(seen: Seen) -> str:
             return f"{where} volume not bound: {name(claim)}"
         if is_being_filled(claim):
             return f"{where} volume not populated: {name(claim)}"
+    if seen.vm is not None and (lost := snapshotrevisions.missing(_copies(seen.snapshot, seen.vm), seen.revisions)):
+        return f" Unable to fetch ControllerRevision {namespace(seen.snapshot)}/{lost}"
     other = get(seen.vm, "status", "snapshotInProgress")
     return f' snapshot "{other}" in progress' if other and other != name(seen.snapshot) else ""
 
 
 def _content(seen: Seen, vm: Object) -> Object:
-    volumes = [{"volumeName": volume, "volumeSnapshotName": f"vmsnapshot-{uid(seen.snapshot)}-volume-{volume}",
-                "persistentVolumeClaim": {"metadata": _identity(claim), "spec": deepcopy(claim["spec"])}}
-               for volume, claim in seen.claims.items() if claim is not None]  # fmt: skip
-    machine = {"metadata": _identity(vm), "spec": deepcopy(vm["spec"]), "status": {}}
-    return {
-        "apiVersion": VIRTUALMACHINESNAPSHOTCONTENT.api_version, "kind": "VirtualMachineSnapshotContent",
-        "metadata": {"name": content_name(seen.snapshot), "namespace": namespace(seen.snapshot),
-                     "finalizers": [CONTENT_FINALIZER], "annotations": snapshot_memory.passed_on(seen.snapshot)},
-        "spec": {"virtualMachineSnapshotName": name(seen.snapshot), "volumeBackups": volumes,
-                 "source": {"virtualMachine": machine}},
-    }
-
-
-def _identity(obj: Object) -> Object:
-    found: Object = {"name": name(obj), "namespace": namespace(obj), "uid": uid(obj)}
-    return found | {"labels": dict(labels(obj)), "annotations": dict(annotations_of(obj))}
+    return new_content(seen.snapshot, vm, seen.claims, seen.started, _copies(seen.snapshot, vm))
 
 
 def status(seen: Seen, plan: Plan) -> Object | None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vmpod.kinds.kind import Kind, all_of
 from vmpod.kinds.parts.cells import cell
 from vmpod.kinds.parts.metadata import metadata_rules
 from vmpod.kinds.parts.patches import patch_errors
-from vmpod.kinds.parts.reading import dig, mapping, text
+from vmpod.kinds.parts.reading import dig, entries, mapping, text
 from vmpod.model.meta import Object
-from vmpod.model.status import FieldError, not_supported, refused, wrong
+from vmpod.model.status import FieldError, not_supported, refused, required, wrong
 from vmpod.model.table import NAME
 
 READINESS = ("StopTarget", "WaitGracePeriodAndFail", "FailImmediate", "WaitEventually")
 OWNERSHIP = ("Vm", "None")
-POLICIES = ("RandomizeNames", "PrefixTargetName")
+POLICIES = ("InPlace", "RandomizeNames", "PrefixTargetName")
 
 
 def _rules(new: Object, old: Object | None) -> list[FieldError]:
-    """KubeVirt's vmrestore webhook; what this release does not do is refused by name."""
+    """KubeVirt's vmrestore webhook."""
     spec = mapping(new.get("spec"))
     if old is not None:
         return [] if spec == mapping(old.get("spec")) else [refused("spec", "spec in immutable after creation")]
@@ -29,16 +31,22 @@ def _rules(new: Object, old: Object | None) -> list[FieldError]:
     if text(spec, "targetReadinessPolicy") not in ("", *READINESS):
         errors.append(not_supported("spec.targetReadinessPolicy", text(spec, "targetReadinessPolicy"), READINESS))
     policy, ownership = text(spec, "volumeRestorePolicy"), text(spec, "volumeOwnershipPolicy")
-    if policy == "InPlace":
-        told = "InPlace is not supported yet: use RandomizeNames or PrefixTargetName"
-        errors.append(refused("spec.volumeRestorePolicy", told))
-    elif policy not in ("", *POLICIES):
-        errors.append(not_supported("spec.volumeRestorePolicy", policy, POLICIES))
+    if policy not in ("", *POLICIES):
+        errors.append(wrong("spec.volumeRestorePolicy", policy, f'volume restore policy "{policy}" doesn\'t exist'))
     if ownership not in ("", *OWNERSHIP):
-        errors.append(not_supported("spec.volumeOwnershipPolicy", ownership, OWNERSHIP))
-    if spec.get("volumeRestoreOverrides"):
-        errors.append(refused("spec.volumeRestoreOverrides", "not supported yet"))
-    return [*errors, *patch_errors(spec)]
+        told = f'volume ownership policy "{ownership}" doesn\'t exist'
+        errors.append(wrong("spec.volumeOwnershipPolicy", ownership, told))
+    return [*errors, *_override_errors(spec), *patch_errors(spec)]
+
+
+def _override_errors(spec: Object) -> Iterator[FieldError]:
+    """What is said of single volumes names one, and says something of it."""
+    for number, one in enumerate(entries(spec, "volumeRestoreOverrides")):
+        path = f"spec.volumeRestoreOverrides[{number}]"
+        if not text(one, "volumeName"):
+            yield required(f"{path}.volumeName", "must provide a volume name")
+        if not any(one.get(key) for key in ("restoreName", "annotations", "labels")):
+            yield required(path, "must provide at least one overriden field")
 
 
 VIRTUALMACHINERESTORE = Kind(

@@ -22,6 +22,7 @@ from vmpod.drivers.qemu.qmp import Gone, Monitor, Refused
 from vmpod.drivers.qemu.spec import Disk
 from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.model.meta import Object, get
+from vmpod.node import diskswitch
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.machine_disks import disk_of, entries
 
@@ -160,8 +161,9 @@ async def insert(qmp: Monitor, disk: Disk, volume: PreparedVolume, place: Place 
         under = await _give(qmp, image, os.O_RDONLY, node)
         whole: Object = {"driver": form, "read-only": True, "file": {"driver": "file", "filename": under}}
         beneath = whole if beneath is None else whole | {"backing": beneath}
-    access = os.O_RDONLY if disk.readonly else os.O_RDWR
-    path = await _give(qmp, volume.path, access, node)
+    path = await _give(qmp, volume.path, os.O_RDONLY, node)
+    if not disk.readonly:
+        await _give(qmp, volume.path, os.O_RDWR, diskswitch.writable(node), path)
     try:
         await qmp.execute("blockdev-add", **arguments.blockdev(replace(disk, path=path), beneath))
         if place is not None:
@@ -173,10 +175,10 @@ async def insert(qmp: Monitor, disk: Disk, volume: PreparedVolume, place: Place 
         raise
 
 
-async def _give(qmp: Monitor, path: Path, access: int, note: str) -> str:
+async def _give(qmp: Monitor, path: Path, access: int, note: str, to: str = "") -> str:
     handle = os.open(path, access | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return await qmp.add_fd(handle, note=note)
+        return await qmp.add_fd(handle, note=note, to=to)
     finally:
         os.close(handle)
 
@@ -226,13 +228,13 @@ async def _unplug(qmp: Monitor, name: str, node: str, tell: Tell) -> None:
 
 
 async def _drop(qmp: Monitor, node: str) -> None:
-    """Remove a block node and close the files that were given for it."""
-    try:
-        if any(one["node-name"] == node for one in await qmp.execute("query-named-block-nodes", flat=True)):
-            await qmp.execute("blockdev-del", node_name=node)
-    except Refused:
-        return
-    for one in await qmp.fd_sets():
-        if any(fd.get("opaque") == node for fd in one["fds"]):
-            await qmp.remove_fd(f"/dev/fdset/{one['fdset-id']}")
-
+    """Remove a block node, with those that a snapshot laid it on, and close the files that were given for them."""
+    for one in diskswitch.chain(await qmp.execute("query-named-block-nodes"), node) or [node]:
+        try:
+            if one in await qmp.block_nodes():
+                await qmp.execute("blockdev-del", node_name=one)
+        except Refused:
+            return
+        for files in await qmp.fd_sets():
+            if any(fd.get("opaque") == one for fd in files["fds"]):
+                await qmp.remove_fd(f"/dev/fdset/{files['fdset-id']}")

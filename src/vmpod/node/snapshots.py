@@ -85,7 +85,7 @@ class Snapshots:
         vmi = self._machine(content)
         launchers = self._cache.owned(POD, uid(vmi)) if vmi else []
         launcher = next((name(pod) for pod in launchers if is_active(vmi, pod) and _is_active(pod)), "")
-        disks = tuple(self._disk(namespace(content), one) for one in snapshot.backups(content))
+        disks = tuple(self._disk(content, one, vmi, launcher) for one in snapshot.backups(content))
         return Seen(content, disks, launcher, vmi is not None and self._up(vmi) is not None, now)
 
     def _machine(self, content: Object) -> Object | None:
@@ -95,7 +95,8 @@ class Snapshots:
     def _up(self, vmi: Object) -> MachineWatch | None:
         return None if is_migrating(vmi) or get(vmi, "status", "phase") != "Running" else self._machines.up(vmi)
 
-    def _disk(self, where: str, backup: Object) -> Disk:
+    def _disk(self, content: Object, backup: Object, vmi: Object | None, launcher: str) -> Disk:
+        where = namespace(content)
         wanted = str(get(backup, "persistentVolumeClaim", "metadata", "name", default=""))
         claim = self._cache.get(PERSISTENTVOLUMECLAIM, where, wanted)
         bound = self._cache.get(PERSISTENTVOLUME, "", get(claim, "spec", "volumeName") or "")
@@ -104,10 +105,13 @@ class Snapshots:
         found = (pod for pod in self._cache.list(POD, where) if not is_exporter(pod))  # these read, and may go on
         users = tuple(name(pod) for pod in found if _is_active(pod) and _uses(pod, wanted))
         busy = name(bound) in self._volumes.freezing
-        plugged = next((name(vmi) for vmi in self._cache.list(VIRTUALMACHINEINSTANCE, where)
-                        if (where, wanted) in plugged_claims_of(vmi)), "")  # fmt: skip
-        return Disk(backup["volumeName"], wanted, claims.size_bytes(claim), bound, users, busy, plugged,
-                    str(backup.get("mark") or ""))  # fmt: skip
+        plugged = [one for one in self._cache.list(VIRTUALMACHINEINSTANCE, where)
+                   if (where, wanted) in plugged_claims_of(one)]  # fmt: skip
+        others = [name(one) for one in plugged if vmi is None or uid(one) != uid(vmi)]
+        if len(others) < len(plugged) and launcher and launcher not in users:
+            users = (*users, launcher)  # which was made without it
+        return Disk(backup["volumeName"], wanted, claims.size_bytes(claim), bound, users, busy,
+                    next(iter(others), ""), str(backup.get("mark") or ""))  # fmt: skip
 
     async def _apply(self, action: Any) -> Written | None:
         match action:
@@ -164,7 +168,13 @@ class Snapshots:
             raise Problem("take a snapshot", "the machine is starting or stopping", reason="Gone")
         actions = await diskswitch.ready(watch.qmp, switches)
         if vmi is not None and is_wanted(seen.content):
-            return await snapshot_memory.take(self._paths, seen.content, seen.disks, vmi, watch, actions)
+            moment = await snapshot_memory.take(self._paths, seen.content, seen.disks, vmi, watch, actions)
+        else:
+            moment = await self._freeze_running(watch, actions)
+        await diskswitch.close_frozen(watch.qmp, switches)
+        return moment
+
+    async def _freeze_running(self, watch: MachineWatch, actions: list[dict[str, Any]]) -> datetime:
         if not actions:
             return self._clock.now()
         stands = watch.freezer.is_held  # somebody holds it still already, and it is not ours to let go

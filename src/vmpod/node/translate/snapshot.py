@@ -29,7 +29,7 @@ class Disk:
     bound: Object | None
     users: tuple[str, ...]
     is_busy: bool
-    plugged_into: str = ""  # the running machine that has it as a hotplugged disk
+    plugged_into: str = ""  # another running machine that has it as a hotplugged disk
     mark: str = ""  # what its layer is named by, where that is not the volume
 
     @property
@@ -94,7 +94,7 @@ def obstacle(seen: Seen) -> str:
         if others := [one for one in disk.users if one != seen.launcher]:
             return f"the claim {disk.claim} is in use by the pod {others[0]}"
         if disk.plugged_into:
-            return f"the claim {disk.claim} is plugged into the running machine {disk.plugged_into}: stop that first"
+            return f"the claim {disk.claim} is plugged into the running machine {disk.plugged_into}"
         if disk.is_busy:
             return f"another snapshot of the claim {disk.claim} is being taken"
         if disk.users and not seen.is_up:
