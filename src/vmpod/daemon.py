@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from vmpod.node.exports import Door, Serve
 
 _log = log.get("daemon")
-_PROGRAMS = (("engine", "run"), ("system", "service"), ("vmpod.drivers.net.resolver",))
+_PROGRAMS = (("engine", "run"), ("system", "service"), ("vmpod.drivers.net.resolver",), ("qemu-storage-daemon",))
 
 
 class LateStreams:
@@ -332,11 +332,11 @@ async def _start_node(home: Home, client: Client, cache: Cache, network: Network
     paths = home.paths
     await _start_services(home, client, cache, network, parts)
     disks = ContainerDisks(paths, podman, cache)
-    volumes = Volumes(cache, paths, disks, Tokens(client))
+    late: list[Agent] = []
+    volumes = Volumes(cache, paths, disks, Tokens(client), lambda pod_uid: late[0].look_up(pod_uid))
     claims = Claims(client, cache, paths, disks, volumes, Recorder(client, "vmpod.io/local", home.node), home.node)
     await claims.start()
     parts.push_async_callback(claims.stop)
-    late: list[Agent] = []
     facts = await trials.programs()
     machines = Machines(client, cache, paths, facts, network, podman, volumes, lambda key: late[0].enqueue(key),
                         settled=trials.all)  # fmt: skip
@@ -375,6 +375,7 @@ async def purge(paths: Paths) -> bool:
     from vmpod.drivers.host import facts as host
     from vmpod.drivers.net.network import Network
     from vmpod.drivers.podman.client import Podman
+    from vmpod.node import shown
 
     if not paths.home.exists():
         if not _has_remains(paths):
@@ -385,6 +386,7 @@ async def purge(paths: Paths) -> bool:
     podman = await Podman.connect(paths, await host.probe(paths))
     await asyncio.gather(*(podman.remove(one.id) for one in await podman.containers()))
     await podman.close(stop_service=True)
+    await shown.hide_all(paths)
     network = await Network.open(paths, paths.id)
     await network.remove()
     for folder in {paths.run, paths.home}:

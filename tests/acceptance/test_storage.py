@@ -22,6 +22,7 @@ from vmpod.testing.guest import write_disk
 
 from ..e2e.product import Product, wait
 from . import machines
+from .claims import disks, phase, reaches, remove_all
 from .machines import (
     QUICK,
     claim,
@@ -30,7 +31,6 @@ from .machines import (
     container_disk,
     datavolume,
     echoes,
-    gone,
     heard,
     is_shown,
     machine,
@@ -144,39 +144,12 @@ def images(host: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     machines.remove_images(QUICK, machines.DEAF, TWO, EMPTY)
 
 
-def phase(home: Product, name: str) -> str:
-    return home.value(".status.phase", "dv", name)
-
-
-def reaches(home: Product, name: str, wanted: str, timeout_s: float = 40) -> None:
-    wait(lambda: phase(home, name) == wanted, f"the DataVolume {name} is {wanted}, not {phase(home, name)}", timeout_s)
-
-
 def fails(home: Product, name: str, words: str, wanted: str = "Failed") -> None:
     """Until a DataVolume says why it is not filled, in its condition and in an event."""
     wait(lambda: words in condition(home, "dv", name, "Running").get("message", ""), f"{name} says {words!r}", 40)
     assert wanted in (phase(home, name), ""), phase(home, name)
     events = home.read("events", "--field-selector", f"involvedObject.name={name},type=Warning")["items"]
     assert any(words in one["message"] for one in events), events
-
-
-def disks(home: Product) -> Path:
-    return Paths(home.home).volumes.parent
-
-
-def left(home: Product) -> list[str]:
-    """What of imports and volumes is on disk, container disks aside."""
-    paths = Paths(home.home)
-    taken = {record.read_text().split()[0] for record in paths.bases.glob("*.image")}
-    return [str(path) for path in (*paths.staging.iterdir(), *paths.volumes.iterdir(), *paths.bases.glob("*.qcow2"))
-            if path.stem not in taken]  # fmt: skip
-
-
-def remove_all(home: Product) -> None:
-    """Everything goes in one command, in any order; nothing of it is left on disk."""
-    home.kubectl("delete", "dv,pvc,vm,pod", "--all", "--timeout=40s")
-    gone(home, "dv", "pvc", "pv", "vm", "vmi")
-    wait(lambda: not left(home), f"nothing left: {left(home)}", 20)
 
 
 def test_every_format_over_http(home: Product, url: str) -> None:

@@ -15,7 +15,8 @@ FILLED: Object = {"dataVolume": {"name": "data"}}
 
 def launcher(machine: str, *, at: int, phase: str = "Pending", claim: str = "data") -> Object:
     made = f"2026-01-01T00:00:0{at}Z"
-    return {"metadata": {"name": f"virt-launcher-{machine}", "uid": machine, "creationTimestamp": made},
+    return {"metadata": {"name": f"virt-launcher-{machine}", "uid": machine, "creationTimestamp": made,
+                         "labels": {"kubevirt.io": "virt-launcher"}},
             "spec": {"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": claim}}]},
             "status": {"phase": phase}}  # fmt: skip
 
@@ -32,14 +33,14 @@ def blocked(mine: Object, theirs: Object, other: Object, *, at: int = 5) -> str:
     (READS, READS, False), (LAYER, LAYER, False), (LAYER, READS, False),
 ])  # fmt: skip
 def test_a_writer_is_alone(mine: Object, theirs: Object, waits: bool) -> None:
-    assert blocked(mine, theirs, launcher("b", at=1)) == ("b" if waits else "")
+    assert blocked(mine, theirs, launcher("b", at=1)) == ("the machine b" if waits else "")
 
 
 @pytest.mark.parametrize(("at", "phase", "waits"), [
     (1, "Pending", True), (9, "Pending", False), (9, "Running", True), (1, "Succeeded", False), (1, "Failed", False),
 ])  # fmt: skip
 def test_it_waits_for_who_came_before_and_for_who_runs(at: int, phase: str, waits: bool) -> None:
-    assert blocked(CLAIM, CLAIM, launcher("b", at=at, phase=phase)) == ("b" if waits else "")
+    assert blocked(CLAIM, CLAIM, launcher("b", at=at, phase=phase)) == ("the machine b" if waits else "")
 
 
 def test_of_two_that_wait_for_each_other_exactly_one_goes_on() -> None:
@@ -53,7 +54,38 @@ def test_another_claim_is_nobodys_business() -> None:
 
 
 def test_a_claim_that_was_plugged_in_later_is_in_use() -> None:
-    assert blocked(CLAIM, CLAIM, launcher("b", at=1, claim="other")) == "b"
+    assert blocked(CLAIM, CLAIM, launcher("b", at=1, claim="other")) == "the machine b"
+
+
+def reader(*, at: int = 1, phase: str = "Pending", read_only: bool = False, mount_read_only: bool = False) -> Object:
+    made = launcher("reader", at=at, phase=phase)
+    made["metadata"] |= {"name": "reader", "labels": {}}
+    made["spec"]["volumes"][0]["persistentVolumeClaim"]["readOnly"] = read_only
+    made["spec"]["containers"] = [{"volumeMounts": [{"name": "d", "mountPath": "/d", "readOnly": mount_read_only}]}]
+    return made
+
+
+@pytest.mark.parametrize(("mine", "other", "waits"), [
+    (CLAIM, reader(), True), (CLAIM, reader(at=9), True), (READS, reader(), True), (CLAIM, reader(read_only=True), True),
+    (READS, reader(read_only=True), False), (LAYER, reader(mount_read_only=True), False),
+    (CLAIM, reader(phase="Succeeded"), False),
+])  # fmt: skip
+def test_a_machine_waits_for_a_pod_to_which_the_disk_is_shown(mine: Object, other: Object, waits: bool) -> None:
+    machines = {"a": {"metadata": {"name": "a"}, "spec": {"volumes": [mine]}}}
+    pod, instance_of = launcher("a", at=5), lambda one: machines.get(one["metadata"]["uid"])
+    assert blocked_by("data", pod, [pod, other], instance_of, holders={"reader"}) == ("the pod reader" if waits else "")
+    assert blocked_by("data", pod, [pod, other], instance_of) == "", "it has the claim's folder only"
+
+
+@pytest.mark.parametrize(("pod", "theirs", "read_only", "waits"), [
+    (reader(at=5), CLAIM, False, True), (reader(at=5), READS, False, True), (reader(at=5), READS, True, False),
+    (reader(at=5, read_only=True), READS, False, False), (reader(at=5, read_only=True), CLAIM, False, True),
+])  # fmt: skip
+def test_a_pod_waits_for_a_machine(pod: Object, theirs: Object, read_only: bool, waits: bool) -> None:
+    vmi = {"metadata": {"name": "b"}, "spec": {"volumes": [theirs]}}
+    found = blocked_by("data", pod, [pod, launcher("b", at=1)], lambda one: vmi if one["metadata"]["uid"] == "b" else None,
+                       read_only=read_only)  # fmt: skip
+    assert found == ("the machine b" if waits else "")
 
 
 def sole(name: str, *, at: int, phase: str = "Pending", claim: str = "data", owner: str = "") -> Object:

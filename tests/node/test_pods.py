@@ -21,6 +21,7 @@ from vmpod.node.actions import (
     CreateContainer,
     Detach,
     FinishDeletion,
+    HideDisks,
     NodeAction,
     NodePlan,
     PrepareVolumes,
@@ -139,6 +140,19 @@ def test_a_volume_that_is_not_ready_is_asked_for_again() -> None:
     plan = pods.plan(seen(memory=Memory(volumes=volumes, images={"a": ImageState(0, "ready")})))
     assert kinds(plan)[0] is PrepareVolumes and plan.again_in == pods.VOLUME_PAUSE_S
     assert 'volume "v" : not yet' in plan.events[0].message
+
+
+def test_a_disk_that_is_lost_ends_what_has_it_open_and_is_shown_again() -> None:
+    lost = replace(seen(None, container()), lost_disk=True)
+    (stop,) = pods.plan(lost).actions
+    assert isinstance(stop, StopContainer) and "lost the disk" in stop.message
+    ended = replace(seen(None, container(state="exited")), lost_disk=True)
+    assert kinds(pods.plan(ended)) == [PrepareVolumes] and pods.plan(ended).again_in == 0
+
+
+def test_a_pod_that_has_ended_has_no_disks() -> None:
+    over = pod() | {"status": {"phase": "Succeeded"}}
+    assert kinds(pods.plan(replace(seen(over, container(state="exited"), attachment=None), has_disks=True))) == [HideDisks]
 
 
 def test_trouble_waits_for_its_time() -> None:

@@ -131,6 +131,25 @@ def test_mounts() -> None:
     assert second.mount.read_only and second.within == ""
 
 
+@pytest.mark.parametrize(("mounted", "sub", "expected"), [
+    ({}, "", [("/v", "/d", True), ("/v/disk.img", "/d/disk.img", False)]),
+    ({"readOnly": True}, "", [("/v", "/d", True), ("/v/disk.img", "/d/disk.img", True)]),
+    ({}, "disk.img", [("/v/disk.img", "/d", False)]),
+])  # fmt: skip
+def test_a_shown_disk_is_all_that_is_written_in_its_folder(
+    mounted: Object, sub: str, expected: list[tuple[str, str, bool]]
+) -> None:
+    wanted = {"volumeMounts": [{"name": "v", "mountPath": "/d", "subPath": sub, **mounted}]}
+    made = volume_mounts(wanted, {"v": PreparedVolume(Path("/v"), file=Path("/v/disk.img"))}, {})
+    assert [(one.mount.source, one.mount.target, one.mount.read_only) for one in made] == expected
+
+
+def test_there_is_nothing_beside_a_shown_disk() -> None:
+    wanted = {"volumeMounts": [{"name": "v", "mountPath": "/d", "subPath": "more"}]}
+    with pytest.raises(Problem, match=r"there is only disk.img in it"):
+        volume_mounts(wanted, {"v": PreparedVolume(Path("/v"), file=Path("/v/disk.img"))}, {})
+
+
 @pytest.mark.parametrize("sub", ["../x", "/x", "a/../../x"])
 def test_a_sub_path_stays_in_its_volume(sub: str) -> None:
     wanted = {"volumeMounts": [{"name": "v", "mountPath": "/a", "subPath": sub}]}

@@ -31,6 +31,13 @@ class Detach:
 
 
 @dataclass(frozen=True)
+class HideDisks:
+    """Take the disks of claims that are shown to a pod from it; others may use them again."""
+
+    uid: str
+
+
+@dataclass(frozen=True)
 class PrepareVolumes:
     """Make the pod's volumes ready, as far as they can be."""
 
@@ -145,7 +152,7 @@ class FinishDeletion:
 
 
 NodeAction = (
-    Attach | Rewire | Detach | PrepareVolumes | PullImage | CreateContainer | StartContainer | RunPostStart
+    Attach | Rewire | Detach | HideDisks | PrepareVolumes | PullImage | CreateContainer | StartContainer | RunPostStart
     | StartProbes | StopProbes | StopContainer | TellMachine | TellNetworks | RemoveContainer | CleanUp | FinishDeletion
 )  # fmt: skip
 

@@ -22,7 +22,7 @@ from vmpod.drivers.podman.logs import Wanted
 from vmpod.kinds import CONFIGMAP, POD, SECRET, VIRTUALMACHINEINSTANCE
 from vmpod.model import meta
 from vmpod.model.meta import Object
-from vmpod.node import adopt, pods
+from vmpod.node import adopt, pods, shown
 from vmpod.node.actions import NodePlan
 from vmpod.node.endings import Endings
 from vmpod.node.heartbeat import Heartbeat, roles
@@ -145,6 +145,11 @@ class Agent:
         """Look at this pod soon."""
         self._loop.enqueue(key_of(pod))
 
+    def look_up(self, pod_uid: str) -> None:
+        """Look at the pod with this uid soon, if it is known here."""
+        if (key := self.memories.key(pod_uid)) is not None:
+            self._loop.enqueue(key)
+
     async def _sweep(self) -> None:
         """Nothing of a pod may outlive its object; the loop sees to that, and this to what it missed."""
         suspects: set[str] = set()
@@ -221,7 +226,8 @@ class Agent:
         return Seen(
             now, pod, containers, attachment=self._work.attachment(uid), memory=self.memories.of(uid).snapshot(),
             probes=self._probes.states([one.id for one in containers]), leftovers=leftovers,
-            machine=self._machine(pod), host_ip=self.host_ip,
+            machine=self._machine(pod), host_ip=self.host_ip, has_disks=shown.has(self._paths, uid),
+            lost_disk=shown.is_lost(self._paths, uid),
         )  # fmt: skip
 
     def _machine(self, pod: Object) -> Object | None:

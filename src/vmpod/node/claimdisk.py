@@ -16,7 +16,7 @@ from pathlib import Path
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.drivers.disks import formats, overlay
-from vmpod.node import layers
+from vmpod.node import layers, shown
 from vmpod.node.layers import Beneath
 
 DISK, RAW = layers.DISK, layers.RAW
@@ -30,6 +30,11 @@ class ClaimDisk:
     path: Path
     format: str
     beneath: tuple[Beneath, ...] = ()
+
+    @property
+    def images(self) -> tuple[tuple[Path, str], ...]:
+        """All images with their formats, from the disk down to its base."""
+        return ((self.path, self.format), *((one.path, one.format) for one in self.beneath))
 
 
 def find(paths: Paths, folder: Path) -> ClaimDisk | None:
@@ -47,6 +52,20 @@ def find(paths: Paths, folder: Path) -> ClaimDisk | None:
         fix = "delete the claim and import the image again"
         raise Problem(f"use the disk {disk}", "it was removed from its volume", fix, "Gone")
     return None
+
+
+def is_disk(paths: Paths, folder: Path) -> bool:
+    """Whether a volume's folder holds a machine's disk: one was recorded, or a file of its name is QEMU's user's."""
+    if any(_record(paths, folder)):
+        return True
+    return any(_is_qemus(folder / name) for name in (DISK, RAW))
+
+
+def _is_qemus(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid == QEMU_UID
+    except OSError:
+        return False
 
 
 def _record(paths: Paths, folder: Path) -> tuple[str, str]:
@@ -88,6 +107,7 @@ async def share(paths: Paths, folder: Path, size_bytes: int, id: str) -> str:
 
     While nothing was written that is what the disk lies on itself; else the disk becomes the layer `id`.
     """
+    shown.check_free(paths, folder.name, "copy a disk")
     below, head = _record(paths, folder)
     if overlay.is_untouched(folder / (head or DISK)):
         return below
@@ -102,6 +122,7 @@ async def freeze(paths: Paths, folder: Path, size_bytes: int, id: str) -> ClaimD
     The new disk has a name of its own, never that of an earlier one: a machine that still has the old one open may
     open it by its name again. After each step the volume holds the same data, so that it may be begun anew.
     """
+    shown.check_free(paths, folder.name, "freeze a disk")
     disk = find(paths, folder) or await make(paths, folder, size_bytes)
     below, head = _record(paths, folder)
     if below == layers.word(id):

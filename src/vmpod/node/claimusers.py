@@ -1,36 +1,43 @@
 """Whose turn it is to use a claim's disk. Pure.
 
-An image that two machines write is soon destroyed, and QEMU's own lock would let the second one crash over and over.
-So it waits: for a machine that runs, and for one that came before it.
+An image that two write is soon destroyed, and QEMU's own lock would let the second one crash over and over. So it
+waits: for a machine that runs, or a pod to which the disk is shown, and for one that came before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 from vmpod.model.meta import Object, controller_of, get, labels, name, uid
 
-_ENDED = ("Succeeded", "Failed")
+ENDED = ("Succeeded", "Failed")
 
 
 def blocked_by(
-    claim: str, pod: Object, launchers: Iterable[Object], instance_of: Callable[[Object], Object | None]
+    claim: str, pod: Object, pods: Iterable[Object], instance_of: Callable[[Object], Object | None],
+    *, holders: Collection[str] = (), read_only: bool = False,
 ) -> str:
-    """The name of the machine that `pod`'s must wait for before it uses the claim's disk; empty when it need not.
+    """What `pod` must wait for before it uses the claim's disk, as "the machine NAME"; empty when it need not.
 
-    Machines that only read it (volumes `ephemeral` and read-only ones) do not wait for each other.
+    The disk concerns machines, and pods to which it is shown: `holders` are their uids. Who only reads it (volumes
+    `ephemeral` and read-only ones; pods, where it is `read_only` for all of them) does not wait for others that do.
     """
     mine = instance_of(pod)
-    for other in launchers:
-        if uid(other) == uid(pod) or get(other, "status", "phase") in _ENDED:
+    is_written = partial(_writes, claim=claim, read_only=read_only)
+    for other in pods:
+        if uid(other) == uid(pod) or get(other, "status", "phase") in ENDED:
+            continue
+        if not _is_launcher(other) and uid(other) not in holders:
             continue
         theirs = instance_of(other)
         if mine and theirs and uid(mine) and uid(mine) == uid(theirs):  # it moves from one to the other
             continue
         if claim not in _claims(other) and not _writes_plugged(theirs, claim):
             continue
-        if (_writes(mine, claim) or _writes(theirs, claim)) and is_first(other, pod):
-            return name(theirs) if theirs is not None else name(other)
+        is_before = uid(other) in holders or is_first(other, pod)
+        if is_before and (is_written(pod, mine) or is_written(other, theirs)):
+            return f"the machine {name(theirs)}" if theirs is not None else f"the pod {name(other)}"
     return ""
 
 
@@ -44,7 +51,7 @@ def sole_user(claim: Object, pod: Object, pods: Iterable[Object]) -> str:
         return ""
     mine = (controller_of(pod) or {}).get("uid")
     for other in pods:
-        if uid(other) == uid(pod) or get(other, "status", "phase") in _ENDED:
+        if uid(other) == uid(pod) or get(other, "status", "phase") in ENDED:
             continue
         is_same = mine is not None and (controller_of(other) or {}).get("uid") == mine and _is_launcher(pod)
         if name(claim) in _claims(other) and not is_same and is_first(other, pod):
@@ -63,7 +70,7 @@ def _claims(launcher: Object) -> list[str]:
 
 def _writes_plugged(vmi: Object | None, claim: str) -> bool:
     """Whether it was plugged in later: the launcher was made without it."""
-    return vmi is not None and _writes(vmi, claim)
+    return vmi is not None and _machine_writes(vmi, claim)
 
 
 def is_first(other: Object, pod: Object) -> bool:
@@ -75,10 +82,24 @@ def _age(pod: Object) -> tuple[str, str]:
     return str(get(pod, "metadata", "creationTimestamp", default="")), uid(pod)
 
 
-def _writes(vmi: Object | None, claim: str) -> bool:
-    """Whether a machine writes the claim; one that is gone may still do so until its launcher is."""
+def _writes(pod: Object, vmi: Object | None, claim: str, read_only: bool) -> bool:
+    """Whether a pod writes the claim; a machine that is gone may still do so until its launcher is."""
     if vmi is None:
-        return True
+        return _is_launcher(pod) or (not read_only and writes(pod, claim))
+    return _machine_writes(vmi, claim)
+
+
+def writes(pod: Object, claim: str) -> bool:
+    """Whether a pod that is no machine's may write the claim: in a volume, or in a mount, that is not read-only."""
+    named = {str(one["name"]) for one in get(pod, "spec", "volumes", default=())
+             if get(one, "persistentVolumeClaim", "claimName") == claim
+             and not get(one, "persistentVolumeClaim", "readOnly")}  # fmt: skip
+    containers = (*get(pod, "spec", "initContainers", default=()), *get(pod, "spec", "containers", default=()))
+    mounts = [one for each in containers for one in (*each.get("volumeMounts", ()), *each.get("volumeDevices", ()))]
+    return any(one.get("name") in named and not one.get("readOnly") for one in mounts)
+
+
+def _machine_writes(vmi: Object, claim: str) -> bool:
     for volume in get(vmi, "spec", "volumes", default=()):
         named = get(volume, "persistentVolumeClaim", default={})
         written = "" if named.get("readOnly") else named.get("claimName")

@@ -224,7 +224,7 @@ class Exports:
         if disk is None:
             claim = self._cache.get(PERSISTENTVOLUMECLAIM, *key) or {}
             disk = await claimdisk.make(self._paths, folder, claims.size_bytes(claim))
-        images = ((str(disk.path), disk.format), *((str(one.path), one.format) for one in disk.beneath))
+        images = tuple((str(path), format) for path, format in disk.images)
         job = json.dumps(asdict(Job(images, packing, start, end)))
         return [sys.executable, "-m", "vmpod.drivers.disks.stream", job, str(os.getpid())], await _size(disk)
 

@@ -23,6 +23,7 @@ from vmpod.node.actions import (
     CreateContainer,
     Detach,
     FinishDeletion,
+    HideDisks,
     NodeAction,
     NodePlan,
     PrepareVolumes,
@@ -137,7 +138,7 @@ def is_overdue(seen: Seen) -> bool:
 
 
 def _wind_down(seen: Seen, pod: Object, draft: _Draft) -> None:
-    """An ended pod keeps its containers for their logs; nothing runs and its address is free."""
+    """An ended pod keeps its containers for their logs; nothing runs, its address and its disks are free."""
     deadline = seen.now + timedelta(seconds=grace_s(pod))
     running = [one for one in seen.containers if one.is_running]
     if is_overdue(seen) and not is_terminal(pod):
@@ -147,6 +148,8 @@ def _wind_down(seen: Seen, pod: Object, draft: _Draft) -> None:
         _stop(seen, pod, one, deadline, f"Stopping container {one.container}", draft)
     if not running and is_terminal(pod) and seen.attachment is not None:
         draft.add(Detach(seen.uid))
+    if not running and is_terminal(pod) and seen.has_disks:
+        draft.add(HideDisks(seen.uid))
 
 
 def _stop(seen: Seen, pod: Object, one: Container, deadline: datetime, message: str, draft: _Draft) -> None:
@@ -193,6 +196,9 @@ def _was_ready(pod: Object, one: Container) -> bool:
 def _run(seen: Seen, pod: Object, draft: _Draft) -> None:
     _prune(seen, pod, draft)
     _deadline(seen, pod, draft)
+    if seen.lost_disk:
+        _show_again(seen, pod, draft)
+        return
     if not _is_set_up(seen, pod, draft):
         return
     for container in init_containers(pod):
@@ -252,6 +258,17 @@ def _is_set_up(seen: Seen, pod: Object, draft: _Draft) -> bool:
         for container in (init_containers(pod) or main_containers(pod))[:8]:
             _has_image(seen, pod, container, 0, draft)
     return ready
+
+
+def _show_again(seen: Seen, pod: Object, draft: _Draft) -> None:
+    """Containers keep what was mounted when they were made; so they end, and begin anew as their pod's policy says."""
+    running = [one for one in seen.containers if one.is_running]
+    for one in running:
+        said = f"Container {one.container} lost the disk of a claim: the process that showed it has ended"
+        _stop(seen, pod, one, seen.now + timedelta(seconds=grace_s(pod)), said, draft)
+    if not running:
+        draft.add(PrepareVolumes(pod))
+        draft.again(0)
 
 
 def _rewire(seen: Seen, pod: Object, attachment: Attachment, draft: _Draft) -> None:

@@ -14,6 +14,7 @@ class PreparedVolume:
     `container_path` is where the compute container finds the image, `format` is `qcow2` or `raw`,
     and `binds` are the (host path, container path, read-only) mounts that this takes. `beneath` are the images
     (path, format) that it lies on, the nearest first, where they may change while the machine runs.
+    `file` is the one file of a folder that takes no others: a disk that is shown to containers.
     """
 
     path: Path
@@ -23,3 +24,4 @@ class PreparedVolume:
     format: str = ""
     binds: tuple[tuple[str, str, bool], ...] = ()
     beneath: tuple[tuple[Path, str], ...] = ()
+    file: Path | None = None

@@ -79,6 +79,8 @@ class Seen:
     leftovers: tuple[str, ...] = ()
     machine: Object | None = None
     host_ip: str = ""
+    has_disks: bool = False  # disks of claims are shown to it as files
+    lost_disk: bool = False  # what served one has ended
 
     @property
     def uid(self) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vmpod.base.errors import Problem
@@ -26,12 +26,12 @@ from vmpod.kinds.parts.api_access import api_access
 from vmpod.kinds.parts.migration import comes_from
 from vmpod.model import quantity
 from vmpod.model.meta import Object, controller_of, get, labels, name, namespace, uid
-from vmpod.model.selectors import from_map
-from vmpod.node import claimdisk, claimusers, machine_files, ownership, saves
+from vmpod.node import claimdisk, claimusers, machine_files, ownership, saves, shown
 from vmpod.node.claimdisk import QEMU_UID, ClaimDisk
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.datafiles import write_files
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.shown import ShownDisks
 from vmpod.node.tokens import Tokens
 from vmpod.node.translate import claim as claims
 from vmpod.node.translate import files
@@ -45,13 +45,20 @@ _HOST_TYPES = {"Directory": os.path.isdir, "File": os.path.isfile, "Socket": os.
 
 
 class Volumes:
-    """Prepares volumes when a pod starts and at each look at it, and removes them with the pod."""
+    """Prepares volumes when a pod starts and at each look at it, and removes them with the pod.
 
-    def __init__(self, cache: Cache, paths: Paths, disks: ContainerDisks, tokens: Tokens) -> None:
+    `look_again(pod_uid)` asks for a look at a pod that has lost a disk.
+    """
+
+    def __init__(
+        self, cache: Cache, paths: Paths, disks: ContainerDisks, tokens: Tokens,
+        look_again: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._cache = cache
         self._tokens = tokens
         self._paths = paths
         self._disks = disks
+        self._shown = ShownDisks(paths, look_again)
         self.warnings: dict[str, str] = {}  # pod uid → what to tell about its images
         self.freezing: set[str] = set()  # volumes whose disk is being exchanged: nobody may begin to use them
 
@@ -87,6 +94,7 @@ class Volumes:
         """Remove what the pod had for itself; claims stay."""
         self.warnings.pop(pod_uid, None)
         self._tokens.forget(pod_uid)
+        await shown.hide(self._paths, pod_uid)
         await asyncio.to_thread(saves.give_back, self._paths, pod_uid)
         await asyncio.to_thread(shutil.rmtree, self._paths.pod(pod_uid), True)
 
@@ -104,7 +112,7 @@ class Volumes:
         if "hostPath" in volume:
             return _host_path(volume["hostPath"])
         if "persistentVolumeClaim" in volume:
-            return self._claim(volume["persistentVolumeClaim"], pod)
+            return await self._claim_for_pod(volume, pod)
         if "emptyDir" in volume:
             folder.mkdir(mode=0o777, parents=True, exist_ok=True)
             folder.chmod(0o777)
@@ -121,6 +129,23 @@ class Volumes:
         if isinstance(found, str):
             return PreparedVolume(self._paths.volumes, pending=found)
         return PreparedVolume(found, readonly=bool(source.get("readOnly")))
+
+    async def _claim_for_pod(self, volume: Object, pod: Object) -> PreparedVolume:
+        """The folder of a claim; of one that holds a machine's disk, a folder with that disk as raw bytes in it."""
+        found = self._claim(volume["persistentVolumeClaim"], pod)
+        if found.pending or not await asyncio.to_thread(claimdisk.is_disk, self._paths, found.path):
+            return found
+        wanted = str(volume["persistentVolumeClaim"]["claimName"])
+        claim = self._cache.get(PERSISTENTVOLUMECLAIM, namespace(pod), wanted) or {}
+        read_only = get(claim, "spec", "accessModes") == ["ReadOnlyMany"]
+        disk = await asyncio.to_thread(claimdisk.find, self._paths, found.path)
+        if disk is None or disk.format == "raw":
+            return found
+        if pending := self._in_use(wanted, pod, found.path, read_only=read_only):
+            return PreparedVolume(found.path, pending=pending)
+        writable = not read_only and claimusers.writes(pod, wanted)
+        file = await self._shown.show(uid(pod), volume["name"], disk.images, writable=writable)
+        return PreparedVolume(file.parent, readonly=not writable, file=file)
 
     def _bound(self, wanted: str, pod: Object) -> Path | str:
         """The folder of a claim that is bound and filled, else why it cannot be used yet."""
@@ -266,9 +291,8 @@ class Volumes:
         folder = self._bound(claim, pod)
         if isinstance(folder, str):
             return PreparedVolume(self._paths.volumes, pending=folder)
-        if user := self._other_user(claim, pod):
-            why = f"the disk on the claim {claim} is in use by the machine {user}"
-            return PreparedVolume(self._paths.volumes, pending=why)
+        if pending := self._in_use(claim, pod, folder):
+            return PreparedVolume(self._paths.volumes, pending=pending)
         disk = await asyncio.to_thread(claimdisk.find, self._paths, folder)
         if disk is None:
             found = self._cache.get(PERSISTENTVOLUMECLAIM, namespace(pod), claim) or {}
@@ -276,13 +300,19 @@ class Volumes:
         claimdisk.give_to_qemu(disk.path)
         return _claim_image(disk, readonly=readonly)
 
-    def _other_user(self, claim: str, pod: Object) -> str:
-        """The machine that a claim's disk must be left to: two that write one disk would destroy it."""
-        launchers = self._cache.list(POD, namespace(pod), from_map({"kubevirt.io": "virt-launcher"}))
-        return claimusers.blocked_by(claim, pod, launchers, self._instance_of)
+    def _in_use(self, claim: str, pod: Object, folder: Path, *, read_only: bool = False) -> str:
+        """For whom a claim's disk must be left: two that write one disk would destroy it. Empty when for nobody."""
+        pods, holders = self._cache.list(POD, namespace(pod)), shown.users(self._paths, folder.name)
+        user = claimusers.blocked_by(claim, pod, pods, self._instance_of, holders=holders, read_only=read_only)
+        alive = {uid(one) for one in pods if get(one, "status", "phase") not in claimusers.ENDED}
+        if not user and holders - alive:
+            user = "a pod that has ended, and is being cleaned up after"
+        return f"the disk on the claim {claim} is in use by {user}" if user else ""
 
     def _instance_of(self, pod: Object) -> Object | None:
         owner = controller_of(pod) or {}
+        if owner.get("kind") != VIRTUALMACHINEINSTANCE.kind:
+            return None
         return self._cache.get(VIRTUALMACHINEINSTANCE, namespace(pod), str(owner.get("name", "")))
 
 

@@ -31,12 +31,14 @@ from vmpod.drivers.podman.spec import ContainerSpec
 from vmpod.kinds import CONFIGMAP, NETWORKATTACHMENTDEFINITION, POD, SECRET, SERVICE
 from vmpod.model import meta
 from vmpod.model.meta import Object
+from vmpod.node import shown
 from vmpod.node.actions import (
     Attach,
     CleanUp,
     CreateContainer,
     Detach,
     FinishDeletion,
+    HideDisks,
     NodeAction,
     PrepareVolumes,
     PullImage,
@@ -166,6 +168,8 @@ class Work:
                 await self._rewire(pod)
             case Detach(uid):
                 await self._t.network.detach(uid)
+            case HideDisks(uid):
+                await shown.hide(self._t.paths, uid)
             case PrepareVolumes(pod):
                 await self._prepare(pod)
             case PullImage(pod, container, attempt):

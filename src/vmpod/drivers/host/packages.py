@@ -10,6 +10,8 @@ _TOOLS = {"debian": "apt-get install -y", "fedora": "dnf install -y", "arch": "p
 _NAMES: Mapping[str, Mapping[str, str]] = {
     "qemu-system-x86_64": {"debian": "qemu-system-x86", "fedora": "qemu-system-x86-core", "arch": "qemu-system-x86",
                            "suse": "qemu-x86"},
+    "qemu-storage-daemon": {"debian": "qemu-system-common", "fedora": "qemu-img", "arch": "qemu-img",
+                            "suse": "qemu-img"},
     "qemu-img": {"debian": "qemu-utils", "fedora": "qemu-img", "arch": "qemu-img", "suse": "qemu-img"},
     "podman": {"debian": "podman", "fedora": "podman", "arch": "podman", "suse": "podman"},
     "oci-runtime": {"debian": "crun runc", "fedora": "crun runc", "arch": "crun runc", "suse": "crun runc"},

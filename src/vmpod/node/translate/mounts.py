@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -27,12 +27,13 @@ def volume_mounts(
     container: Object, volumes: Mapping[str, PreparedVolume], variables: Mapping[str, str]
 ) -> list[VolumeMount]:
     """All mounts of a container, in their order. Raises Problem for a volume or subPath that cannot be."""
-    return [_mount(container, wanted, volumes, variables) for wanted in container.get("volumeMounts") or ()]
+    asked = container.get("volumeMounts") or ()
+    return [mount for wanted in asked for mount in _mounts(container, wanted, volumes, variables)]
 
 
-def _mount(
+def _mounts(
     container: Object, wanted: Object, volumes: Mapping[str, PreparedVolume], variables: Mapping[str, str]
-) -> VolumeMount:
+) -> Iterator[VolumeMount]:
     name = str(wanted.get("name", ""))
     volume = volumes.get(name)
     if volume is None:
@@ -44,12 +45,17 @@ def _mount(
         raise _problem(f'subPath "{sub}" of volume "{name}" must be a path below the volume')
     source = volume.path / sub if sub else volume.path
     target = str(wanted.get("mountPath", ""))
-    mount = Mount(
-        str(source), target if target.startswith("/") else f"/{target}",
-        read_only=bool(wanted.get("readOnly")) or volume.readonly,
-        propagation=_PROPAGATION.get(str(wanted.get("mountPropagation")), "rprivate"),
-    )  # fmt: skip
-    return VolumeMount(mount, str(volume.path) if sub else "")
+    target = target if target.startswith("/") else f"/{target}"
+    read_only = bool(wanted.get("readOnly")) or volume.readonly
+    propagation = _PROPAGATION.get(str(wanted.get("mountPropagation")), "rprivate")
+    if volume.file is None or source == volume.file:
+        within = str(volume.path) if sub else ""
+        yield VolumeMount(Mount(str(source), target, read_only, propagation=propagation), within)
+        return
+    if sub:
+        raise _problem(f'subPath "{sub}" of volume "{name}": there is only {volume.file.name} in it')
+    yield VolumeMount(Mount(str(source), target, read_only=True, propagation=propagation))
+    yield VolumeMount(Mount(str(volume.file), f"{target.rstrip('/')}/{volume.file.name}", read_only))
 
 
 def _problem(why: str) -> Problem:
