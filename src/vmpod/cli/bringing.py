@@ -86,6 +86,7 @@ def machine(wish: Wish) -> Object:
     }
     if wish.advice.firmware.value == "uefi":
         domain["firmware"] = {"bootloader": {"efi": {"secureBoot": False}}}
+    domain["machine"] = {"type": wish.advice.machine.value}
     probe = _probe(wish.advice.probe.value)
     template = {
         "metadata": {"labels": {"app": wish.name}},
@@ -135,13 +136,15 @@ def text(wish: Wish) -> str:
 def _notes(wish: Wish) -> Iterator[str]:
     """What a person should know of the image before it is started."""
     yield f"{wish.advice.verdict}: {wish.advice.why}"
+    if wish.advice.firmware.value == "bios":
+        yield f"firmware BIOS (the default): {wish.advice.firmware.why}"
     yield from wish.advice.notes
 
 
 def _explained(text: str, advice: Advice) -> str:
     """The reasons of the choices, behind the lines that hold them."""
     reasons = {
-        "bus: ": advice.bus.why, "model: ": advice.model.why, "efi:": advice.firmware.why,
+        "bus: ": advice.bus.why, "type: ": advice.machine.why, "model: ": advice.model.why, "efi:": advice.firmware.why,
         "readinessProbe:": advice.probe.why, "guest: ": advice.memory.why, "cores: ": advice.cpus.why,
         "ports:": advice.ports_why,
     }  # fmt: skip

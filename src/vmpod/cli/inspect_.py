@@ -88,7 +88,7 @@ def judgement(advice: Advice) -> Iterator[str]:
     if advice.verdict == "fails":
         return
     for name, choice in (("disk bus", advice.bus), ("card", advice.model), ("firmware", advice.firmware),
-                         ("memory", advice.memory), ("cpus", advice.cpus)):  # fmt: skip
+                         ("machine", advice.machine), ("memory", advice.memory), ("cpus", advice.cpus)):  # fmt: skip
         yield f"  {name:<12}{choice.value}: {choice.why}"
     yield f"  {'ports':<12}{', '.join(map(str, advice.ports))}: {advice.ports_why}"
     if advice.probe.value:

@@ -35,6 +35,7 @@ class Advice:
     bus: Choice = Choice("virtio", "")
     model: Choice = Choice("virtio", "")
     firmware: Choice = Choice("bios", "")
+    machine: Choice = Choice("q35", "the machine that KubeVirt offers: PCI Express and SATA, no IDE")
     memory: Choice = Choice("1Gi", "")
     cpus: Choice = Choice("1", "")
     ports: tuple[int, ...] = ()

@@ -147,6 +147,54 @@ def test_ordinary_configuration_does_not(path: str) -> None:
     assert list(linuxnet.troubles(tree({path: texts[path]}))) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "bites"),
+    [
+        ({}, False),
+        ({"/usr/lib/systemd/network/99-default.link": "[Link]\n"}, True),
+        ({"/usr/lib/systemd/network/99-default.link": "", "/etc/systemd/network/99-default.link": "-> /dev/null"}, False),
+        ({"/usr/lib/systemd/network/99-default.link": "", "/etc/default/grub": 'GRUB_CMDLINE_LINUX="net.ifnames=0"\n'}, False),
+        ({"/usr/lib/systemd/network/99-default.link": "", "/etc/default/grub": "#GRUB_CMDLINE_LINUX=net.ifnames=0\n"}, True),
+        ({"/usr/lib/systemd/network/99-default.link": "", "/boot/loader/entries/a.conf": "options net.ifnames=0\n"}, False),
+    ],
+)
+def test_eth0_bites_where_cards_are_called_by_their_places(more: dict[str, str | bytes], bites: bool) -> None:
+    found = linuxnet.troubles(tree({"/etc/network/interfaces": "iface eth0 inet dhcp\n", **more}))
+    assert [one.what[:8] for one in found] == ["only eth"] * bites
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "text", "ports", "hint"),
+    [
+        ("mariadb", "/etc/mysql/mariadb.conf.d/50-server.cnf", "[mysqld]\nbind-address = 127.0.0.1\n", (), "127.0.0.1:3306"),
+        ("mariadb", "/etc/mysql/mariadb.conf.d/50-server.cnf", "[mysqld]\nbind-address = 0.0.0.0\nport = 3307\n", (3307,), ""),
+        ("postgresql", "/etc/postgresql/15/main/postgresql.conf", "#listen_addresses = 'localhost'\nport = 5433\n", (), "127.0.0.1:5433"),
+        ("postgresql", "/etc/postgresql/15/main/postgresql.conf", "listen_addresses = 'localhost, 10.0.0.5'\n", (5432,), ""),
+        ("redis-server", "/etc/redis/redis.conf", "bind 127.0.0.1 -::1\nport 6379\n", (), "127.0.0.1:6379"),
+        ("redis-server", "/etc/redis/redis.conf", "bind * -::*\nport 6379\n", (6379,), ""),
+        ("mongod", "/etc/mongod.conf", "net:\n  port: 27017\n  bindIp: 127.0.0.1\n", (), "127.0.0.1:27017"),
+        ("nginx", "/etc/nginx/sites-enabled/a", "listen 127.0.0.1:9000;\nlisten 8081;\n", (8081,), ""),
+        ("nginx", "/etc/nginx/sites-available/default", "listen 8081;\n", (80,), ""),
+    ],
+)
+def test_what_listens_for_others(name: str, path: str, text: str, ports: tuple[int, ...], hint: str) -> None:
+    wanted = f"/etc/systemd/system/multi-user.target.wants/{name}.service"
+    (found,) = linuxservices.services(tree({wanted: "", path: text}))
+    assert found.ports == ports and hint in found.hint
+
+
+def test_sockets_of_known_services() -> None:
+    folder = "/etc/systemd/system/sockets.target.wants"
+    found = linuxservices.services(tree({f"{folder}/ssh.socket": "", f"{folder}/uuidd.socket": ""}))
+    assert [(one.name, one.ports) for one in found] == [("ssh", (22,))]
+
+
+@pytest.mark.parametrize(("path", "text"), [("/etc/HOSTNAME", "box\n"), ("/etc/sysconfig/network", "NETWORKING=yes\nHOSTNAME=box\n"),
+                                            ("/etc/conf.d/hostname", 'hostname="box"\n'), ("/etc/hostname", "# mine\nbox\n")])  # fmt: skip
+def test_hostnames_of_older_systems(path: str, text: str) -> None:
+    assert linux.hostname(tree({path: text})) == "box"
+
+
 def test_start_links_of_older_systems() -> None:
     found = linuxservices.enabled(tree({"/etc/rc3.d/S85httpd": "", "/etc/rc3.d/K15nfs": "", "/etc/rc3.d/S55sshd": ""}))
     assert found == ["httpd", "sshd"]

@@ -52,6 +52,14 @@ def test_an_mbr_with_logical_partitions() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("code", "active", "needs"),
+    [(b"\xfa\x31", 0, True), (b"\xfa\x31", 0x80, False), (b"\xeb\x63 GRUB ", 0, False), (b"", 0, False)],
+)
+def test_code_that_starts_the_active_partition(code: bytes, active: int, needs: bool) -> None:
+    assert partitions.read(Bytes(bytes(mbr((0x83, active, 100, 50), code=code)))).needs_active == needs
+
+
 def test_a_chain_of_logical_partitions_that_bites_its_tail_ends() -> None:
     disk = mbr((0x05, 0, 10, 100))
     disk[10 * 512 + 446 : 10 * 512 + 478] = struct.pack("<B3xB3xIIB3xB3xII", 0, 0x83, 1, 1, 0, 0x05, 0, 9)

@@ -18,6 +18,7 @@ from vmpod.drivers.inspection.facts import Kernel
 from vmpod.drivers.inspection.trees import Tree
 
 _MOST = 256 << 20
+_MOST_KERNELS = 12
 _BLOCK = 1 << 20
 _FILL = re.compile(rb"\0*")
 _DRIVERS = {"virtio": (b"virtio_blk.ko", b"virtio-blk.ko"), "scsi": (b"virtio_scsi.ko", b"virtio-scsi.ko"),
@@ -45,9 +46,9 @@ _liblz4 = _load_lz4()  # here, for the process that reads images opens no file l
 
 
 def kernels(tree: Tree) -> tuple[Kernel, ...]:
-    """Every kernel that has modules on the disk, the newest first."""
+    """The kernels that have modules on the disk, the newest first; of a crowd the newest ones."""
     versions = [name for name in tree.names("/lib/modules") if re.match(r"\d", name)]
-    return tuple(_kernel(tree, version) for version in sorted(versions, key=_order, reverse=True))
+    return tuple(_kernel(tree, version) for version in sorted(versions, key=_order, reverse=True)[:_MOST_KERNELS])
 
 
 def _order(version: str) -> list[tuple[int, str]]:

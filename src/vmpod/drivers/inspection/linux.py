@@ -31,7 +31,7 @@ def system(tree: Tree) -> System:
     return System(
         family="linux", id=said.get("ID", ""), name=said.get("PRETTY_NAME") or said.get("NAME", "Linux"),
         version=said.get("VERSION_ID", ""), architecture=architecture(tree),
-        hostname=tree.text("/etc/hostname").strip().split("\n")[0], kernels=found,
+        hostname=hostname(tree), kernels=found,
         cloud_init=has_cloud_init(tree),
         guest_agent=any(tree.exists(f"{folder}/qemu-ga") for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin")),
         ssh=any(tree.exists(f"/usr/sbin/{name}") for name in ("sshd", "dropbear")),
@@ -62,6 +62,14 @@ def _unquoted(value: str) -> str:
         return " ".join(shlex.split(value))
     except ValueError:
         return value.strip("\"'")
+
+
+def hostname(tree: Tree) -> str:
+    """By hostname(5), or where older systems keep it; empty when the system has none of its own."""
+    lines = [line.strip() for path in ("/etc/hostname", "/etc/HOSTNAME") for line in tree.text(path).splitlines()]
+    for path in ("/etc/sysconfig/network", "/etc/conf.d/hostname"):
+        lines += re.findall(r'^HOSTNAME="?([^"\s]+)', tree.text(path), re.MULTILINE | re.IGNORECASE)
+    return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def architecture(tree: Tree) -> str:

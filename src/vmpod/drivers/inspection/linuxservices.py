@@ -28,13 +28,22 @@ _OF_THE_SYSTEM = re.compile(
 )
 _LISTEN: dict[str, tuple[tuple[str, ...], str]] = {
     "ssh": (("/etc/ssh",), r"^\s*Port\s+(\d+)"),
-    "nginx": (("/etc/nginx",), r"^\s*listen\s+(?:[\w.\[\]:*]*:)?(\d+)"),
-    "apache2": (("/etc/apache2", "/etc/httpd"), r"^\s*Listen\s+(?:[\w.\[\]:*]*:)?(\d+)"),
+    "nginx": (("/etc/nginx",), r"^\s*listen\s+(?!127\.|localhost)(?:[\w.\[\]:*]*:)?(\d+)"),
+    "apache2": (("/etc/apache2", "/etc/httpd"), r"^\s*Listen\s+(?!127\.|localhost)(?:[\w.\[\]:*]*:)?(\d+)"),
     "mysql": (("/etc/mysql", "/etc/my.cnf.d"), r"^\s*port\s*=\s*(\d+)"),
     "postgresql": (("/etc/postgresql", "/var/lib/pgsql/data"), r"^\s*port\s*=\s*(\d+)"),
     "redis": (("/etc/redis", "/etc"), r"^port\s+(\d+)"),
     "tomcat": (("/etc/tomcat", "/etc/tomcat9", "/etc/tomcat10"), r'<Connector\s[^>]*port="(\d+)"'),
 }
+_BIND: dict[str, tuple[tuple[str, ...], str]] = {
+    "mysql": (("/etc/mysql", "/etc/my.cnf.d"), r"^\s*bind-address\s*=\s*(\S+)"),
+    "postgresql": (("/etc/postgresql", "/var/lib/pgsql/data"), r"^\s*listen_addresses\s*=\s*'([^']*)'"),
+    "redis": (("/etc/redis", "/etc"), r"^bind\s+(.+)"),
+    "memcached": (("/etc",), r"^-l\s+(\S+)"),
+    "mongod": (("/etc",), r"^\s*bindIp:\s*(\S+)"),
+}
+_LOCAL_UNSAID = ("postgresql",)
+_OWN = re.compile(r"-?(127\.|localhost|::1)")
 _SAME = {"sshd": "ssh", "httpd": "apache2", "mysqld": "mysql", "mariadb": "mysql", "redis-server": "redis",
          "tomcat9": "tomcat", "tomcat10": "tomcat"}  # fmt: skip
 _ENDINGS = (".conf", ".cfg", ".cnf", ".xml", "_config", "/default")
@@ -56,21 +65,36 @@ def services(tree: Tree) -> Iterator[Service]:
         base = name.partition("@")[0]
         if _OF_THE_SYSTEM.match(base):
             continue
-        yield Service(name, _ports(tree, base), _command(tree, name))
+        ports, command = _ports(tree, base), _command(tree, name)
+        if ports and _is_local(tree, base):
+            own = f"only the guest itself reaches it (127.0.0.1:{', '.join(map(str, ports))})"
+            yield Service(name, (), own)
+        else:
+            yield Service(name, ports, command)
 
 
 def enabled(tree: Tree) -> list[str]:
-    """Services that systemd's links, OpenRC's run levels or SysV's start links name."""
+    """Services that systemd's links, OpenRC's run levels or SysV's start links name; sockets of known services, too."""
     found = set[str]()
     for folder in tree.names("/etc/systemd/system"):
         if folder.endswith((".wants", ".requires")):
             names = tree.names(f"/etc/systemd/system/{folder}")
             found |= {name.removesuffix(".service") for name in names if name.endswith(".service")}
+            sockets = {name.removesuffix(".socket") for name in names if name.endswith(".socket")}
+            found |= sockets & _KNOWN_PORTS.keys()
     found |= set(tree.names("/etc/runlevels/default"))
     if not found:
         for level in ("/etc/rc3.d", "/etc/rc.d/rc3.d", "/etc/rc2.d"):
             found |= {match[1] for name in tree.names(level) if (match := re.match(r"S\d\d(.+)", name))}
     return sorted(found)
+
+
+def _is_local(tree: Tree, name: str) -> bool:
+    """Whether a service is configured to listen on the guest's own address only."""
+    known = _SAME.get(name, name)
+    folders, pattern = _BIND.get(known, ((), ""))
+    said = " ".join(one for folder in folders for one in _said(tree, folder, pattern, known)).replace(",", " ").split()
+    return all(_OWN.match(word.strip("\"'")) for word in said) if said else known in _LOCAL_UNSAID
 
 
 def _ports(tree: Tree, name: str) -> tuple[int, ...]:
@@ -83,7 +107,7 @@ def _ports(tree: Tree, name: str) -> tuple[int, ...]:
 def _said(tree: Tree, folder: str, pattern: str, name: str) -> Iterator[str]:
     paths = tree.below(folder, 3) if folder != "/etc" else iter([f"/etc/{name}.conf"])
     for path in paths:
-        if path.endswith(_ENDINGS) or "sites-enabled" in path:
+        if "-available/" not in path and (path.endswith(_ENDINGS) or "sites-enabled" in path):
             yield from re.findall(pattern, tree.text(path), re.MULTILINE)
 
 

@@ -93,7 +93,7 @@ def examine(disk: Blocks, name: str = "") -> Image:
     return Image(
         path=name, format="raw", virtual_bytes=disk.size, actual_bytes=0, table=division.table,
         boots=tuple(_boots(division, found)), cdrom=division.table == "iso9660",
-        parts=tuple(one.part for one in found), system=_system(found), unread=unread,
+        parts=tuple(one.part for one in found), system=_system(division, found), unread=unread,
         loaders=tuple(_loaders(found)), beyond=division.beyond,
     )  # fmt: skip
 
@@ -162,15 +162,15 @@ def _machine(path: str, head: bytes) -> str:
     return next((machine for word, machine in _NAMED.items() if ending.endswith(word)), "")
 
 
-def _system(found: list[Found]) -> System:
+def _system(division: Division, found: list[Found]) -> System:
     for volume in (volume for one in found for volume in _volumes(one)):
         tree = Tree(volume)
         if windows.is_windows(tree):
             return windows.system(tree)
         if linux.is_linux(tree):
             seen = linux.system(Tree(volume, mounted(tree, found, volume)))
-            return dataclasses.replace(seen, troubles=(*seen.troubles, *_loader_troubles(found)))
-    return System(troubles=tuple(_loader_troubles(found)))
+            return dataclasses.replace(seen, troubles=(*seen.troubles, *_loader_troubles(division, found)))
+    return System(troubles=tuple(_loader_troubles(division, found)))
 
 
 def _volumes(one: Found) -> Iterator[Volume]:
@@ -183,7 +183,10 @@ def _volumes(one: Found) -> Iterator[Volume]:
         yield from (inner[path] for path in sorted(inner, key=lambda path: (path.count("/"), path)))
 
 
-def _loader_troubles(found: list[Found]) -> Iterator[Trouble]:
+def _loader_troubles(division: Division, found: list[Found]) -> Iterator[Trouble]:
+    if division.needs_active:
+        what = "no partition is marked active, and the code in the first sector may start only such a one"
+        yield Trouble(what, "the partition table", "sfdisk --activate DISK NUMBER, on a raw copy")
     loaders = list(_loaders(found))
     if loaders and not any(one.path.upper().startswith("/EFI/BOOT/BOOT") for one in loaders):
         remedy = f"copy it to {_DEFAULT}, or keep a persistent firmware and choose it once"

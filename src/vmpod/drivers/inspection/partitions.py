@@ -14,6 +14,7 @@ _SECTOR = 512
 _ISO_SECTOR = 2048
 _SIGNATURE = b"\x55\xaa"
 _MOST_PARTS = 128
+_WHOLE = (b"GRUB", b"LILO", b"ISOLINUX", b"isolinux")  # code that finds its way without an active partition
 _EXTENDED = (0x05, 0x0F, 0x85)
 _MBR_KINDS = {0x07: "windows", 0x82: "swap", 0x83: "linux", 0x8E: "lvm", 0xEF: "efi"}
 _GPT_KINDS = {
@@ -33,6 +34,7 @@ _GPT_KINDS = {
 class Division:
     """The table of a disk (gpt, mbr, iso9660 or empty), its parts, and whether its first sector holds code. Parts that
     reach beyond the end of the disk are named by `beyond`; those of an MBR are among the parts.
+    `needs_active` says that the code starts what is marked active, and nothing is.
     """
 
     table: str
@@ -40,6 +42,7 @@ class Division:
     boot_code: bool = False
     el_torito: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
+    needs_active: bool = False
 
 
 def read(disk: Blocks) -> Division:
@@ -57,7 +60,9 @@ def read(disk: Blocks) -> Division:
     if not any(kind and count for kind, _, _, count in entries) or _is_volume(head):
         return Division("", (), code)
     parts = tuple(_mbr(disk, entries))
-    return Division("mbr", parts, code, beyond=tuple(part.name for part in parts if not _is_here(part, disk)))
+    beyond = tuple(part.name for part in parts if not _is_here(part, disk))
+    stands_alone = any(word in head[:440] for word in _WHOLE)
+    return Division("mbr", parts, code, (), beyond, code and not stands_alone and not any(one.active for one in parts))
 
 
 def _is_here(part: Part, disk: Blocks) -> bool:
