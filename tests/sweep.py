@@ -31,7 +31,7 @@ def sweep(home: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def settled(home: Path, patience_s: float = 5.0) -> list[str]:
+def settled(home: Path, patience_s: float = 20) -> list[str]:
     """What is still there after a short while in which the kernel may finish what was ended."""
     deadline = time.monotonic() + patience_s
     while (found := sweep(home)) and time.monotonic() < deadline:

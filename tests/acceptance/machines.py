@@ -140,7 +140,7 @@ def stream(home: Product, name: str, verb: str) -> Iterator[Stream]:
             opened.close()
 
 
-def heard(opened: Stream, words: bytes, timeout_s: float = 15) -> bytes:
+def heard(opened: Stream, words: bytes, timeout_s: float = 60) -> bytes:
     """What comes until it holds `words`; fails when it does not."""
     said, deadline = b"", time.monotonic() + timeout_s
     while time.monotonic() < deadline and words not in said:

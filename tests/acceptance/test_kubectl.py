@@ -115,7 +115,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.file, text.encode())
 
-    def until(self, pattern: str, timeout_s: float = 15) -> None:
+    def until(self, pattern: str, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s
         while not re.search(pattern, self.said):
             assert time.monotonic() < deadline, f"no {pattern} in {self.said!r}"

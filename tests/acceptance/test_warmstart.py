@@ -143,7 +143,7 @@ def test_a_snapshot_with_memory_and_its_engine_killed(home: Product) -> None:
     is_shown(home, "held", "Running", 60)
     wait(lambda: booted(home, "held"), "held has booted", 30)
     verb = home.start("snapshot", "save", "--memory", "held", "shot")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not list(paths.pods.glob("*/held")) and time.monotonic() < deadline and verb.poll() is None:
         time.sleep(0.001)
     home.kill_engine()
@@ -167,7 +167,7 @@ def test_an_engine_killed_while_memory_is_written_or_read(home: Product) -> None
     wait(lambda: booted(home, "kill"), "kill has booted", 30)
     for wanted in ("saving", "resuming"):
         verb = home.start("stop" if wanted == "saving" else "start", "kill")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not list(paths.pods.glob(f"*/{wanted}")) and time.monotonic() < deadline and verb.poll() is None:
             time.sleep(0.001)
         home.kill_engine()

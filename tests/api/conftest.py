@@ -116,7 +116,7 @@ class Watch:
 
     async def next(self) -> tuple[str, Any]:
         while not self._lines:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 self._lines = (await anext(self._stream)).splitlines()
         event = orjson.loads(self._lines.pop(0))
         return event["type"], event["object"]

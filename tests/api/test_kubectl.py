@@ -138,7 +138,7 @@ async def test_watch_and_wait_see_changes(kube: Kube) -> None:
     watching = await kube.start("get", "cm", "-w", "--no-headers")
     assert watching.stdout is not None
     await kube("create", "configmap", "a", "--from-literal=x=1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert (await watching.stdout.readline()).split()[:2] == [b"a", b"1"]
         await kube("patch", "cm", "a", "-p", '{"data":{"y":"2"}}')
         assert (await watching.stdout.readline()).split()[:2] == [b"a", b"2"]

@@ -70,7 +70,7 @@ async def test_port_forward(kube: Kube, call: Caller, streams: FakeStreams, dupl
     forward = await kube.start("port-forward", "pod/p", ":8080")
     assert forward.stdout is not None
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             found = re.search(rb"127.0.0.1:(\d+)", await forward.stdout.readline())
             assert found
             sizes = (10, 500_000, 70_000, 0)
@@ -95,7 +95,7 @@ async def test_port_forward_tells_why_not(kube: Kube, call: Caller, streams: Fak
     forward = await kube.start("port-forward", "pod/p", ":8080")
     assert forward.stdout is not None and forward.stderr is not None
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             found = re.search(rb"127.0.0.1:(\d+)", await forward.stdout.readline())
             assert found
             reader, writer = await asyncio.open_connection("127.0.0.1", int(found[1]))

@@ -175,7 +175,7 @@ async def test_callers_in_this_process_share_bytes(call: Caller) -> None:
     assert stored is not None and answer.items is not None and answer.items[0] is stored.value
     watch = await call.api(Request("GET", CMS, {"watch": "1"}, user=call.user, shared=True))
     assert watch.events is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         kind, value = await anext(watch.events)
     assert kind == "ADDED" and orjson.loads(value)["metadata"]["name"] == "a"
     await watch.events.aclose()  # type: ignore[attr-defined]

@@ -29,14 +29,14 @@ async def test_a_swallowed_cancellation_is_repeated() -> None:
     tasks = Tasks()
     task = tasks.start(stubborn(), "stubborn")
     await asyncio.sleep(0)
-    await asyncio.wait_for(tasks.stop(), 5)
+    await asyncio.wait_for(tasks.stop(), 60)
     assert task.cancelled()
 
 
 async def test_stopping_from_inside_does_not_wait_for_itself() -> None:
     tasks = Tasks()
     task = tasks.start(tasks.stop(), "stopper")
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
 
 
 async def test_a_failure_is_logged_by_name(caplog: pytest.LogCaptureFixture) -> None:

@@ -141,7 +141,11 @@ def state(shop: str) -> dict[str, Any]:
 
 
 def wait(look: Callable[[], T], what: str, timeout_s: float = 60, every_s: float = 0.2) -> T:
-    """Look until there is something true; what fails on the way is looked at again. Fails the test when late."""
+    """Look until there is something true; what fails on the way is looked at again. Fails the test when late.
+
+    A wait of less than a minute would judge how busy this machine is.
+    """
+    timeout_s = max(timeout_s, 60)
     deadline = time.monotonic() + timeout_s
     last = ""
     while time.monotonic() < deadline:

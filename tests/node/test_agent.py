@@ -317,7 +317,7 @@ async def test_exec_attach_and_forwarding(place: Place) -> None:
     assert said[0] == (1, b"to and fro") and said[-1][0] == 3 and b'"ExitCode"' in said[-1][1] and b'"3"' in said[-1][1]
     door = await place.streams.open(Ref("web"), "portforward", {"port": 8080})
     await door.send(0, b"GET /none HTTP/1.0\r\n\r\n")
-    assert ((await asyncio.wait_for(door.receive(), 5)) or (0, b""))[1].startswith(b"HTTP/1.1 404")
+    assert ((await asyncio.wait_for(door.receive(), 60)) or (0, b""))[1].startswith(b"HTTP/1.1 404")
     await door.close()
 
 

@@ -104,7 +104,7 @@ class World:
     def status(self) -> Object:
         return (self.api.get(VIRTUALMACHINEINSTANCE, "default", "vm1") or {})["status"]  # type: ignore[no-any-return]
 
-    async def until(self, what: Any, timeout_s: float = 15.0) -> None:
+    async def until(self, what: Any, timeout_s: float = 60) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while not what():
             assert asyncio.get_running_loop().time() < deadline, (self.status, await self.words())
@@ -219,16 +219,16 @@ async def check_status(world: World) -> None:
 async def check_streams(world: World) -> None:
     one = await world.machines.open(VM, "console", {})
     await one.send(0, b"x")
-    assert await asyncio.wait_for(one.receive(), 5) == (1, b"x")
+    assert await asyncio.wait_for(one.receive(), 60) == (1, b"x")
     two = await world.machines.open(VM, "console", {})
     with pytest.raises(ConnectionAbortedError, match="another client took over"):
-        await asyncio.wait_for(one.receive(), 5)
+        await asyncio.wait_for(one.receive(), 60)
     await one.close()
     await two.send(0, b"y")
-    assert await asyncio.wait_for(two.receive(), 5) == (1, b"y")
+    assert await asyncio.wait_for(two.receive(), 60) == (1, b"y")
     await two.close()
     screen = await world.machines.open(VM, "vnc", {})
-    found = await asyncio.wait_for(screen.receive(), 5)
+    found = await asyncio.wait_for(screen.receive(), 60)
     assert found is not None
     assert found[1].startswith(b"RFB 003.")
     await screen.close()

@@ -107,7 +107,7 @@ class Disks:
 
 
 async def until(ascent: Ascent, *names: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not all(ascent.known.has(name) for name in names):
             await asyncio.sleep(0.02)
 

@@ -71,6 +71,6 @@ async def test_from_the_wish_to_the_child_and_back(tmp_path: Path) -> None:
 
 async def _until(holds: object) -> None:
     assert callable(holds)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.01)

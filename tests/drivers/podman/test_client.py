@@ -159,7 +159,7 @@ async def test_attach_joins_the_first_program(podman: Podman, image: str) -> Non
     one = await run(podman, replace(shell(image, "read x; echo got $x"), stdin=True))
     session = await podman.attach(one.id, stdin=True)
     await session.write(b"word\n")
-    assert await asyncio.wait_for(session.read(), 10) == (1, b"got word\n")
+    assert await asyncio.wait_for(session.read(), 60) == (1, b"got word\n")
     assert await podman.ended(one.id, 10)
     await session.close()
 

@@ -34,7 +34,7 @@ class Running:
         await until(lambda: log.exists() and GREETING in log.read_bytes())
 
 
-async def until(what: Callable[[], bool], timeout_s: float = 20) -> None:
+async def until(what: Callable[[], bool], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < deadline, "it did not happen"
