@@ -25,6 +25,7 @@ from . import machines
 from .claims import disks, phase, reaches, remove_all
 from .machines import (
     QUICK,
+    Object,
     claim,
     claim_disk,
     condition,
@@ -144,6 +145,12 @@ def images(host: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     machines.remove_images(QUICK, machines.DEAF, TWO, EMPTY)
 
 
+def reserved(name: str, **source: dict[str, object]) -> Object:
+    made: Object = datavolume(name, "16Mi", **source)
+    made["spec"]["preallocation"] = True
+    return made
+
+
 def fails(home: Product, name: str, words: str, wanted: str = "Failed") -> None:
     """Until a DataVolume says why it is not filled, in its condition and in an event."""
     wait(lambda: words in condition(home, "dv", name, "Running").get("message", ""), f"{name} says {words!r}", 40)
@@ -161,12 +168,19 @@ def test_every_format_over_http(home: Product, url: str) -> None:
           datavolume("checked", http={"url": f"{url}/quick.img", "checksum": f"sha256:{sha}"}),
           datavolume("private", http={"url": f"{url}/private", "secretRef": "reader"}),
           datavolume("headed", http={"url": f"{url}/headed", "extraHeaders": ["X-One: 1"], "secretExtraHeaders": ["header"]}),
+          reserved("reserved", http={"url": f"{url}/quick.qcow2"}), reserved("empty", blank={}),
           datavolume("data", http={"url": f"{url}/noise.img"}),
           datavolume("node", registry={"url": f"docker://{QUICK}", "pullMethod": "node"}), datavolume("blank", blank={}))  # fmt: skip
-    for name in ("is-qcow2", "is-vmdk", "is-vdi", "is-vhdx", "is-vpc", "is-img", "is-img-gz", "checked", "private", "headed", "data", "node", "blank"):
+    for name in ("is-qcow2", "is-vmdk", "is-vdi", "is-vhdx", "is-vpc", "is-img", "is-img-gz", "checked", "private", "headed", "data", "node", "blank",
+                 "reserved", "empty"):  # fmt: skip
         reaches(home, name, "Succeeded")
+    for name in ("reserved", "empty", "is-qcow2"):
+        volume = Paths(home.home).volume(home.value(".spec.volumeName", "pvc", name)) / "disk.qcow2"
+        owned = volume.stat().st_blocks * 512 >= 16 << 20
+        told = home.value(r".metadata.annotations.cdi\.kubevirt\.io/storage\.preallocation", "pvc", name)
+        assert (owned, told) == ((True, "true") if name != "is-qcow2" else (False, ""))
     assert home.value(".status.progress", "dv", "node") == "100.0%"
-    apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "is-vmdk"}}))
+    apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "reserved"}}))
     is_shown(home, "boots", "Running")
     echoes(home, "boots")
     (home.home / "quick.img").unlink()
@@ -193,6 +207,22 @@ def test_objects_of_buckets(home: Product, files: Path, tmp_path: Path) -> None:
     apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "gcs"}}))
     is_shown(home, "boots", "Running")
     echoes(home, "boots")
+    remove_all(home)
+
+
+def test_what_is_not_done_is_refused_by_name(home: Product) -> None:
+    for source, said in (
+        ({"vddk": {"url": "http://a"}}, "spec.source.vddk: Forbidden: not supported: VMware's VDDK"),
+        ({"imageio": {"url": "http://a", "diskId": "b"}}, "spec.source.imageio: Forbidden: not supported"),
+        ({"glance": {"url": "http://a"}}, 'unknown field "spec.source.glance"'),
+    ):
+        one = json.dumps(datavolume("refused", **source))  # type: ignore[arg-type]
+        done = home.kubectl("create", "--validate=strict", "-f", "-", stdin=one, check=False)
+        assert done.returncode != 0 and said in done.stderr, done.stderr
+    warned = datavolume("warned", blank={})
+    warned["spec"]["priorityClassName"] = "high"
+    done = home.kubectl("create", "-f", "-", stdin=json.dumps(warned))
+    assert "Warning: spec.priorityClassName: not supported yet, ignored" in done.stderr
     remove_all(home)
 
 

@@ -65,6 +65,7 @@ def condition_of(world: World, type: str) -> tuple[str, str, str]:
     [
         ({"blank": {}}, {"import.source": "none"}),
         ({"http": {"url": "http://x/y"}}, {"import.source": "http", "import.endpoint": "http://x/y"}),
+        ({"http": {"url": "http://x/y", "insecureSkipVerify": True}}, {"import.insecureSkipVerify": "true"}),
         ({"http": {"url": "http://x/y", "extraHeaders": ["a: b", "c: d"], "secretExtraHeaders": ["key"]}},
          {"import.extraHeaders.0": "a: b", "import.extraHeaders.1": "c: d", "import.secretExtraHeaders.0": "key"}),
         ({"s3": {"url": "http://x/b/k", "secretRef": "key", "certConfigMap": "ca"}},

@@ -26,7 +26,7 @@ def volume(**spec: Any) -> Object:
     {"source": {"registry": {"url": "docker://a/b:1", "pullMethod": "node"}}},
     {"source": {"pvc": {"name": "a", "namespace": "b"}}, "storage": {}},
     {"source": {"s3": {"url": "https://s3.eu-west-1.amazonaws.com/b/k", "secretRef": "a", "certConfigMap": "b"}}},
-    {"source": {"gcs": {"url": "gs://b/k", "secretRef": "a"}}}, {"source": {"gcs": {"url": "https://host/b/k"}}},
+    {"checkpoints": [], "finalCheckpoint": False}, {"source": {"gcs": {"url": "gs://b/k", "secretRef": "a"}}}, {"source": {"gcs": {"url": "https://host/b/k"}}},
     {"source": None, "sourceRef": {"kind": "DataSource", "name": "a"}, "storage": {}},
 ])
 def test_right(spec: Object) -> None:
@@ -53,6 +53,16 @@ def test_right(spec: Object) -> None:
      "scheme: a/b:1, must be one of docker, oci-archive"),
     ({"source": {"registry": {"url": "docker://a", "pullMethod": "x"}}},
      'spec.source.registry.pullMethod: Invalid value: "x": ImportMethod x is neither pod, node or ""'),
+    ({"source": {"imageio": {"url": "http://a", "diskId": "b"}}}, "spec.source.imageio: Forbidden: not supported: there is no "
+     "client of oVirt's ImageIO here: download the disk and import the file"),
+    ({"source": {"vddk": {"url": "http://a"}}}, "spec.source.vddk: Forbidden: not supported: VMware's VDDK, which reads disks "
+     "of vSphere, is not to be had here: export the machine, and import its .ova or .vmdk"),
+    ({"source": {"registry": {"imageStream": "a", "pullMethod": "node"}}}, "spec.source.registry.imageStream: Forbidden: not "
+     "supported: there are no image streams here: name the image by url"),
+    ({"source": {"vddk": {}}}, "spec.source.vddk: Forbidden: not supported: VMware's VDDK, which reads disks of vSphere, is not to "
+     "be had here: export the machine, and import its .ova or .vmdk"),
+    ({"checkpoints": [{"current": "a", "previous": ""}]}, "spec.checkpoints: Forbidden: not supported: only imageio and vddk "
+     "send a disk in stages"),
     ({"contentType": "x"}, 'spec.contentType: Invalid value: "x": ContentType not one of: kubevirt, archive'),
 ])
 def test_wrong(spec: Object, told: str) -> None:
@@ -68,10 +78,11 @@ def test_spec_is_immutable() -> None:
 def test_warnings() -> None:
     assert DATAVOLUME.warnings(volume()) == []
     assert DATAVOLUME.warnings(volume(source={"gcs": {"url": "gs://a/b", "secretRef": "c"}})) == []
-    assert DATAVOLUME.warnings(volume(source={"vddk": {"url": "a"}}, checkpoints=[{}], priorityClassName="x")) == [
-        "spec.source.vddk: not supported yet, nothing starts with it",
-        "spec.checkpoints: not supported yet, ignored",
-        "spec.priorityClassName: not supported yet, ignored",
+    http = {"http": {"url": "http://a/b", "insecureSkipVerify": True}}
+    assert DATAVOLUME.warnings(volume(source=http, preallocation=True)) == []
+    assert DATAVOLUME.warnings(volume(priorityClassName="x", serviceAccountName="y", finalCheckpoint=True)) == [
+        "spec.priorityClassName: not supported yet, ignored", "spec.serviceAccountName: not supported yet, ignored",
+        "spec.finalCheckpoint: not supported yet, ignored",
     ]
 
 

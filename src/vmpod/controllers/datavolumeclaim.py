@@ -20,7 +20,8 @@ _CLAIM_FIELDS = ("accessModes", "resources", "storageClassName", "volumeMode", "
                  "dataSource", "dataSourceRef")
 _IGNORED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
 _SOURCE_FIELDS = {
-    "http": ("certConfigMap", "checksum", "extraHeaders", "secretExtraHeaders", "secretRef", "url"),
+    "http": ("certConfigMap", "checksum", "extraHeaders", "insecureSkipVerify", "secretExtraHeaders",
+             "secretRef", "url"),
     "s3": ("certConfigMap", "secretRef", "url"),
     "gcs": ("secretRef", "url"),
     "registry": ("pullMethod", "secretRef", "url"),
@@ -96,6 +97,7 @@ def _request(volume: Object, source: Source) -> dict[str, str]:
         _IMPORT + "certConfigMap": content.get("certConfigMap"),
         _IMPORT + "registryImportMethod": content.get("pullMethod"),
         _IMPORT + "checksum": content.get("checksum"),
+        _IMPORT + "insecureSkipVerify": "true" if content.get("insecureSkipVerify") is True else "",
         "k8s.io/CloneRequest": copied if kind == "pvc" else "",
     }
     for key in ("extraHeaders", "secretExtraHeaders"):

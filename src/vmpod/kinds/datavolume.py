@@ -11,7 +11,7 @@ from vmpod.kinds.parts.claims import access_mode_errors, storage_errors, storage
 from vmpod.kinds.parts.metadata import metadata_rules
 from vmpod.kinds.parts.pod_defaults import canonical_resources
 from vmpod.kinds.parts.reading import dig, mapping, section, set_keys, text
-from vmpod.kinds.parts.support import ACTED, BLOCKS, Tree, unsupported
+from vmpod.kinds.parts.support import ACTED, BLOCKS, REFUSED, Tree, unsupported
 from vmpod.model.meta import Object
 from vmpod.model.status import FieldError, refused, required, wrong
 from vmpod.model.table import AGE, NAME
@@ -20,16 +20,25 @@ KEPT_FROM = "vmpod.io/kept-from"
 """On a DataVolume that outlives its machine: the uid of that, which goes and shall not take it up again"""
 EXTERNAL = "Data volume should have either Source or SourceRef, or be externally populated"
 SOURCES = ("http", "registry", "blank", "upload", "pvc", "s3", "gcs", "imageio", "vddk", "snapshot")
+_REFUSED = {
+    "source.imageio": "there is no client of oVirt's ImageIO here: download the disk and import the file",
+    "source.vddk": "VMware's VDDK, which reads disks of vSphere, is not to be had here: export the machine, and import "
+                   "its .ova or .vmdk",
+    "source.registry.imageStream": "there are no image streams here: name the image by url",
+    "checkpoints": "only imageio and vddk send a disk in stages",
+}  # fmt: skip
 _SIZED_BY_SOURCE = ("pvc", "snapshot")
 _FROM: Tree = {"url": ACTED, "secretRef": ACTED, "certConfigMap": ACTED}
 _SPEC: Tree = {
-    "contentType": ACTED, "pvc": ACTED, "storage": ACTED, "preallocation": frozenset({False}),
+    "contentType": ACTED, "pvc": ACTED, "storage": ACTED, "preallocation": ACTED, "checkpoints": REFUSED,
     "source": {
-        **dict.fromkeys(SOURCES, BLOCKS),
-        "registry": {**_FROM, "certConfigMap": BLOCKS, "pullMethod": ACTED, "imageStream": BLOCKS, "platform": BLOCKS},
+        "imageio": REFUSED,
+        "vddk": REFUSED,
+        "registry": {**_FROM, "certConfigMap": BLOCKS, "pullMethod": ACTED, "imageStream": REFUSED, "platform": BLOCKS},
         "s3": _FROM,
         "gcs": {"url": ACTED, "secretRef": ACTED},
-        "http": {**_FROM, "checksum": ACTED, "extraHeaders": ACTED, "secretExtraHeaders": ACTED},
+        "http": {**_FROM, "checksum": ACTED, "extraHeaders": ACTED, "secretExtraHeaders": ACTED,
+                 "insecureSkipVerify": ACTED},
         "blank": ACTED,
         "upload": ACTED,
         "pvc": ACTED,
@@ -55,7 +64,15 @@ def _rules(new: Object, old: Object | None) -> list[FieldError]:
     spec = mapping(new.get("spec"))
     if old is not None:
         return [] if spec == mapping(old.get("spec")) else [refused("spec", "Cannot update DataVolume Spec")]
-    return [*_storage_errors(spec), *_source_errors(spec)]
+    return [*_storage_errors(spec), *_source_errors(spec), *_refusals(spec)]
+
+
+def _refusals(spec: Object) -> Iterator[FieldError]:
+    """What CDI takes and nobody here can do; better said now than by a volume that is never filled."""
+    for path, why in _REFUSED.items():
+        *above, key = path.split(".")
+        if dig(spec, *above).get(key) not in (None, "", []):
+            yield refused(f"spec.{path}", f"not supported: {why}")
 
 
 def _storage_errors(spec: Object) -> Iterator[FieldError]:

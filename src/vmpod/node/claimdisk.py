@@ -8,6 +8,7 @@ its own.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from dataclasses import dataclass
@@ -83,6 +84,18 @@ async def make(paths: Paths, folder: Path, size_bytes: int, base: Path | None = 
             note_base(paths, folder, base)
             await overlay.make_overlay(disk, base, size_bytes=size_bytes, workshop=paths.staging)
     return ClaimDisk(disk, "qcow2", () if base is None else (Beneath(base, "qcow2"),))
+
+
+async def reserve(paths: Paths, folder: Path) -> None:
+    """Take all the room on this machine that a volume's disk can ever need; done already, nothing changes.
+
+    Its next disk, after a snapshot, is as sparse as ever. Raises Problem, OSError.
+    """
+    disk = find(paths, folder)
+    if disk is None:
+        return
+    most = await overlay.most_bytes(await virtual_bytes(disk)) if disk.format == "qcow2" else formats.size_of(disk.path)
+    await asyncio.to_thread(overlay.reserve, disk.path, most)
 
 
 async def make_on_layer(paths: Paths, folder: Path, size_bytes: int, id: str) -> ClaimDisk:

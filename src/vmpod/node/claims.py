@@ -161,8 +161,9 @@ class Claims:
             await self._report(claim, claims.as_progress("Running", restarts=restarts))
             async with self._disks.bases.kept():
                 await self._filler.fill(claim, self._folder(volume), self._progress_of(claim))
+            reserved = await self._filler.reserve(claim, self._folder(volume))
             await self._report(claim, claims.as_progress("Succeeded", progress="100.0%", message="Import Complete",
-                                                         restarts=restarts))  # fmt: skip
+                                                         restarts=restarts, reserved=reserved))  # fmt: skip
         except Problem as problem:
             await self._failed(claim, problem, restarts)
         except OSError as error:
@@ -251,7 +252,9 @@ class Claims:
             job = imports.job_for(self._paths, "file", str(path), name="the uploaded image")
             async with self._disks.bases.kept():
                 await self._filler.take(claim, self._folder(volume), job, self._progress_of(claim))
-            await self._report(claim, claims.as_progress("Succeeded", progress="100.0%", message="Upload Complete"))
+            reserved = await self._filler.reserve(claim, self._folder(volume))
+            await self._report(claim, claims.as_progress("Succeeded", progress="100.0%", message="Upload Complete",
+                                                         reserved=reserved))  # fmt: skip
             told = None
         except Problem as problem:
             told = await self._upload_failed(claim, problem)

@@ -97,6 +97,13 @@ class Filler:
         room = room_of(claim, await overlay.virtual_bytes(base))
         await claimdisk.make(self._paths, folder, room, base)
 
+    async def reserve(self, claim: Object, folder: Path) -> bool:
+        """Give the disk all the room that it can ever take, where the claim asks for that. Raises Problem, OSError."""
+        if meta.annotations(claim).get(claims.TO_RESERVE) != "true" or claims.is_archive(claim):
+            return False
+        await claimdisk.reserve(self._paths, folder)
+        return True
+
     async def _fill_from_snapshot(self, claim: Object, folder: Path) -> None:
         """Lay the claim's disk on the layer of a VolumeSnapshot, or of a machine's snapshot. Raises Problem."""
         where, _, wanted = meta.annotations(claim).get(claims.ENDPOINT, "").rpartition("/")
@@ -137,7 +144,7 @@ class Filler:
         shown = claims.numbered(claim, claims.HEADERS)
         account = _text(data, "credentials.json") or _text(data, "creds.json")
         return Access(_text(data, "accessKeyId"), _text(data, "secretKey"), "\n".join(bundle.values()), tuple(shown),
-                      tuple(hidden), account)  # fmt: skip
+                      tuple(hidden), account, said.get(claims.UNVERIFIED) == "true")  # fmt: skip
 
     def _data(self, kind: Kind, claim: Object, wanted: str) -> dict[str, str]:
         found = self._cache.get(kind, namespace(claim), wanted)

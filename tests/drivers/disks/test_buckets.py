@@ -115,6 +115,7 @@ def test_s3_over_tls_of_an_authority_of_its_own(tmp_path: Path, folder: Path) ->
         assert bring(tmp_path, "s3", url, Access(*WHO_KEY, authorities=made.ca.decode())) == len(RAW)
         with pytest.raises(Problem, match="CERTIFICATE_VERIFY_FAILED"):
             bring(tmp_path, "s3", url, WHO)
+        assert bring(tmp_path, "s3", url, Access(*WHO_KEY, unverified=True)) == len(RAW)
         with pytest.raises(Problem, match="certificates in the ConfigMap cannot be read"):
             bring(tmp_path, "s3", url, Access(*WHO_KEY, authorities="nothing"))
 

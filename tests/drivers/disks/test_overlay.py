@@ -46,6 +46,22 @@ async def test_whether_anything_was_written_to_an_overlay(tmp_path: Path) -> Non
     assert not formats.is_unwritten(path)
 
 
+async def test_a_reserved_disk_owns_all_the_room_that_it_can_take(tmp_path: Path) -> None:
+    path = tmp_path / "volumes" / "pv" / "disk.qcow2"
+    await overlay.make_overlay(path, base(tmp_path), size_bytes=8 << 20)
+    most = await overlay.most_bytes(8 << 20)
+    for _ in range(2):
+        overlay.reserve(path, most)
+        assert path.stat().st_blocks * 512 >= most >= 8 << 20
+    assert overlay.is_untouched(path) and formats.backing_name(path) == "../../bases/base.qcow2"
+    subprocess.run(["qemu-io", "-c", "write -P 7 0 8M", str(path)], check=True, capture_output=True)
+    subprocess.run(["qemu-img", "check", "-q", str(path)], check=True)
+    assert path.stat().st_size == most
+    with pytest.raises(Problem, match="are free on the disk") as told:
+        overlay.reserve(path, 1 << 60)
+    assert told.value.reason == "NoSpace" and path.stat().st_size == most
+
+
 async def test_an_existing_disk_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "disk.qcow2"
     await overlay.make_blank(path, 1 << 20)

@@ -47,6 +47,7 @@ class Access:
     headers: tuple[str, ...] = ()
     secret_headers: tuple[str, ...] = ()
     credentials: str = ""
+    unverified: bool = False  # the server may be anybody
 
 
 @dataclass
@@ -217,6 +218,8 @@ def _open(url: str, access: Access, sign: Signer, asked: dict[str, str]) -> Any:
 def _trusted(access: Access) -> ssl.SSLContext:
     """The authorities of the system and those of the source. Raises ValueError for what are no certificates."""
     context = ssl.create_default_context()
+    if access.unverified:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if access.authorities:
         try:
             context.load_verify_locations(cadata=access.authorities)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import tempfile
 from pathlib import Path
 
-from vmpod.base import proc
+from vmpod.base import files, proc
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import formats
+from vmpod.drivers.disks import fetch, formats
 
 _GROUP_AND_OWNER = 0o660
+_BLOCK = 512  # of st_blocks, stat(2)
 _MOST_ENTRIES = 1 << 20  # of the first table: half a petabyte with QEMU's clusters
 
 
@@ -43,6 +45,28 @@ async def virtual_bytes(path: Path) -> int:
     if not head.startswith(b"QFI\xfb"):
         raise Problem(f"use the disk {path}", "it is not a qcow2 image any more", f"qemu-img check {path}", "Damaged")
     return int.from_bytes(head[24:32], "big")
+
+
+async def most_bytes(size_bytes: int) -> int:
+    """How long the file of a qcow2 of this size becomes when all of it is written. Raises Problem."""
+    argv = ["qemu-img", "measure", "--output=json", "-O", "qcow2", "--size", str(size_bytes)]
+    return int(json.loads((await proc.run(argv, what="measure a disk")).out)["fully-allocated"])
+
+
+def reserve(path: Path, most: int) -> None:
+    """Let a file own `most` bytes of its file system; what is in it stays. Blocks. Raises Problem and OSError.
+
+    QEMU puts the next cluster of a qcow2 behind those in use, wherever the file ends.
+    """
+    with files.open_plain(path, write=True) as file:
+        seen = os.fstat(file.fileno())
+        fetch.check_room(f"preallocate the disk {path}", path.parent, max(0, most - seen.st_blocks * _BLOCK))
+        try:
+            os.posix_fallocate(file.fileno(), 0, most)
+            os.fsync(file.fileno())
+        except OSError:
+            os.ftruncate(file.fileno(), seen.st_size)
+            raise
 
 
 def is_untouched(path: Path) -> bool:

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 
 class Mark(Enum):
-    """What becomes of a field whatever its value: it is acted on, or its object does not start because of it."""
+    """What becomes of a field whatever its value: it is acted on, its object does not start because of it, or its
+    object is not even taken (which the kind's rules say)."""
 
     ACTED = auto()
     BLOCKS = auto()
+    REFUSED = auto()
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Near:
 
 ACTED: Final = Mark.ACTED
 BLOCKS: Final = Mark.BLOCKS
+REFUSED: Final = Mark.REFUSED
 # A mapping goes down a level (for lists: into each entry), a set holds the values that are honoured, a mark ends
 # the walk. A field that is not named is not acted on.
 Tree = Mapping[str, "Mark | Near | Tree | frozenset[Any]"]
@@ -41,7 +44,7 @@ def unsupported(value: object, tree: Tree, path: str) -> Iterator[str]:
 
 
 def _judge(found: object, known: Mark | Near | Tree | frozenset[Any] | None, path: str) -> Iterator[str]:
-    if known is ACTED or isinstance(known, Near):
+    if known in (ACTED, REFUSED) or isinstance(known, Near):
         return
     if known is None or known is BLOCKS:
         # False, 0 and empty lists ask for nothing; an empty mapping often does (`tpm: {}`).

@@ -25,6 +25,8 @@ SECRET_NAME, CERTIFICATES = f"{CDI}.import.secretName", f"{CDI}.import.certConfi
 HEADERS, SECRET_HEADERS = f"{CDI}.import.extraHeaders", f"{CDI}.import.secretExtraHeaders"
 RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.message"
 RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
+UNVERIFIED = f"{CDI}.import.insecureSkipVerify"
+TO_RESERVE, RESERVED = f"{CDI}.preallocation.requested", f"{CDI}.preallocation"
 PROGRESS, MEMBER = "vmpod.io/progress", "vmpod.io/import.member"
 UPLOAD, POD_READY = f"{CDI}.upload.target", f"{CDI}.pod.ready"
 BIND_NOW, _WAIT = f"{CDI}.bind.immediate.requested", "WaitForFirstConsumer"
@@ -380,12 +382,13 @@ def is_ours(volume: Object) -> bool:
     return bool(get(volume, "spec", "csi", "driver") == PROVISIONER)
 
 
-def as_progress(phase: str, *, progress: str = "", message: str = "", reason: str = "", restarts: int = 0) -> Any:
+def as_progress(phase: str, *, progress: str = "", message: str = "", reason: str = "", restarts: int = 0,
+                reserved: bool = False) -> Any:  # fmt: skip
     """The merge patch that reports an import on its claim, in CDI's annotations."""
     running = {"Running": "true"}.get(phase, "false")
     words = {POD_PHASE: phase, PROGRESS: progress, RUNNING: running, RUNNING_MESSAGE: message,
              RUNNING_REASON: reason or {"Succeeded": "Completed"}.get(phase, phase), RESTARTS: str(restarts)}
-    return {"metadata": {"annotations": words}}
+    return {"metadata": {"annotations": words | ({RESERVED: "true"} if reserved else {})}}
 
 
 def as_offer(*, message: str = "", reason: str = "") -> Any:
