@@ -7,6 +7,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from vmpod.base.paths import Paths
-from vmpod.testing import buckets, certificates
+from vmpod.testing import buckets, certificates, registry
 from vmpod.testing.guest import write_disk
 
 from ..e2e.product import Product, wait
@@ -194,8 +195,8 @@ def test_objects_of_buckets(home: Product, files: Path, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes((files / "quick.qcow2").read_bytes())
     made = certificates.make()
     with buckets.s3(tmp_path, certificates=made) as s3, buckets.google(tmp_path) as google:
-        apply(home, buckets.secret("key", accessKeyId=buckets.KEY_ID, secretKey=buckets.SECRET),
-              buckets.secret("account", credentials_json=google.key_file()),
+        apply(home, buckets.secret("key", {"accessKeyId": buckets.KEY_ID, "secretKey": buckets.SECRET}),
+              buckets.secret("account", {"credentials.json": google.key_file()}),
               {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.pem": made.ca.decode()}},
               datavolume("s3", s3={"url": f"{s3.url}/b/disk.qcow2", "secretRef": "key", "certConfigMap": "ca"}),
               datavolume("all", s3={"url": f"{s3.url}/public/disk.qcow2", "certConfigMap": "ca"}),
@@ -223,6 +224,36 @@ def test_what_is_not_done_is_refused_by_name(home: Product) -> None:
     warned["spec"]["priorityClassName"] = "high"
     done = home.kubectl("create", "-f", "-", stdin=json.dumps(warned))
     assert "Warning: spec.priorityClassName: not supported yet, ignored" in done.stderr
+    remove_all(home)
+
+
+def test_images_past_the_store_of_podman(home: Product, files: Path, tmp_path: Path) -> None:
+    """Of another architecture, with an authority of the registry's own; and out of an archive, of one folder only."""
+    registry.write_index({"amd64": files / "quick.img", "arm64": files / "noise.img"}, tmp_path / "two")
+    archives = Paths(home.home).archives
+    archives.mkdir()
+    registry.push(tmp_path / "two", f"oci-archive:{archives}/two.tar:v1")
+    shutil.copy(archives / "two.tar", home.home / "outside.tar")
+    (tmp_path / "registry").mkdir()
+    with registry.registry(tmp_path / "registry") as (address, authority):
+        registry.push(tmp_path / "two", f"{address}/two:1")
+        login = {"auths": {address: {"username": registry.USER, "password": registry.PASSWORD}}}
+        image: dict[str, object] = {"url": f"docker://{address}/two:1", "secretRef": "login", "certConfigMap": "ca"}
+        apply(home, buckets.secret("login", {".dockerconfigjson": json.dumps(login)}),
+              {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.pem": authority}},
+              datavolume("ours", registry=image),
+              datavolume("other", registry=image | {"platform": {"architecture": "arm64"}, "pullMethod": "node"}),
+              datavolume("none", registry=image | {"platform": {"architecture": "s390x"}}),
+              datavolume("archive", registry={"url": "oci-archive:two.tar:v1"}),
+              datavolume("outside", registry={"url": f"oci-archive:{home.home}/outside.tar"}))  # fmt: skip
+        for name in ("ours", "other", "archive"):
+            reaches(home, name, "Succeeded", 60)
+        fails(home, "none", "s390x", "ImportScheduled")
+    fails(home, "outside", "archives are read from nowhere else")
+    apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "archive"}}))
+    is_shown(home, "boots", "Running")
+    echoes(home, "boots")
+    shutil.rmtree(archives)
     remove_all(home)
 
 

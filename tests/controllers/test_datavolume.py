@@ -68,6 +68,8 @@ def condition_of(world: World, type: str) -> tuple[str, str, str]:
         ({"http": {"url": "http://x/y", "insecureSkipVerify": True}}, {"import.insecureSkipVerify": "true"}),
         ({"http": {"url": "http://x/y", "extraHeaders": ["a: b", "c: d"], "secretExtraHeaders": ["key"]}},
          {"import.extraHeaders.0": "a: b", "import.extraHeaders.1": "c: d", "import.secretExtraHeaders.0": "key"}),
+        ({"registry": {"url": "oci-archive:a.tar", "platform": {"architecture": "arm64"}, "certConfigMap": "ca"}},
+         {"import.endpoint": "oci-archive:a.tar", "import.registryImageArchitecture": "arm64", "import.certConfigMap": "ca"}),
         ({"s3": {"url": "http://x/b/k", "secretRef": "key", "certConfigMap": "ca"}},
          {"import.source": "s3", "import.endpoint": "http://x/b/k", "import.secretName": "key", "import.certConfigMap": "ca"}),
         ({"gcs": {"url": "gs://b/k", "secretRef": "key"}},

@@ -24,6 +24,7 @@ def volume(**spec: Any) -> Object:
 @pytest.mark.parametrize("spec", [
     {}, {"pvc": CLAIM, "storage": None}, {"source": {"blank": {}}}, {"source": {"upload": {}}},
     {"source": {"registry": {"url": "docker://a/b:1", "pullMethod": "node"}}},
+    {"source": {"registry": {"url": "oci-archive:a.tar", "platform": {"architecture": "arm64"}, "certConfigMap": "c"}}},
     {"source": {"pvc": {"name": "a", "namespace": "b"}}, "storage": {}},
     {"source": {"s3": {"url": "https://s3.eu-west-1.amazonaws.com/b/k", "secretRef": "a", "certConfigMap": "b"}}},
     {"checkpoints": [], "finalCheckpoint": False}, {"source": {"gcs": {"url": "gs://b/k", "secretRef": "a"}}}, {"source": {"gcs": {"url": "https://host/b/k"}}},

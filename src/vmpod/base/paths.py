@@ -93,6 +93,10 @@ class Paths:
         return self.layers / f"{id}.held"
 
     @property
+    def archives(self) -> Path:
+        return self.home / "archives"
+
+    @property
     def staging(self) -> Path:
         """Half-made things; emptied when an engine starts."""
         return self.home / "disks" / "staging"

@@ -24,7 +24,7 @@ _SOURCE_FIELDS = {
              "secretRef", "url"),
     "s3": ("certConfigMap", "secretRef", "url"),
     "gcs": ("secretRef", "url"),
-    "registry": ("pullMethod", "secretRef", "url"),
+    "registry": ("certConfigMap", "platform", "pullMethod", "secretRef", "url"),
     "blank": (),
     "upload": (),
     "pvc": ("name", "namespace"),
@@ -42,8 +42,6 @@ def refusal(volume: Object, source: Source) -> tuple[str, str] | None:
     extra = sorted(key for key, value in content.items() if value and key not in _SOURCE_FIELDS[kind])
     if extra:
         return "NotSupported", f"spec.source.{kind}.{extra[0]} is not supported yet"
-    if kind == "registry" and not str(content.get("url") or "").startswith("docker://"):
-        return "NotSupported", "spec.source.registry.url: only docker:// is supported yet"
     if source.lacking:
         return source.lacking
     if why := too_small(volume, _size(volume), source):
@@ -96,6 +94,7 @@ def _request(volume: Object, source: Source) -> dict[str, str]:
         _IMPORT + "secretName": content.get("secretRef"),
         _IMPORT + "certConfigMap": content.get("certConfigMap"),
         _IMPORT + "registryImportMethod": content.get("pullMethod"),
+        _IMPORT + "registryImageArchitecture": get(content, "platform", "architecture"),
         _IMPORT + "checksum": content.get("checksum"),
         _IMPORT + "insecureSkipVerify": "true" if content.get("insecureSkipVerify") is True else "",
         "k8s.io/CloneRequest": copied if kind == "pvc" else "",

@@ -11,7 +11,7 @@ from vmpod.kinds.parts.claims import access_mode_errors, storage_errors, storage
 from vmpod.kinds.parts.metadata import metadata_rules
 from vmpod.kinds.parts.pod_defaults import canonical_resources
 from vmpod.kinds.parts.reading import dig, mapping, section, set_keys, text
-from vmpod.kinds.parts.support import ACTED, BLOCKS, REFUSED, Tree, unsupported
+from vmpod.kinds.parts.support import ACTED, REFUSED, Tree, unsupported
 from vmpod.model.meta import Object
 from vmpod.model.status import FieldError, refused, required, wrong
 from vmpod.model.table import AGE, NAME
@@ -34,7 +34,8 @@ _SPEC: Tree = {
     "source": {
         "imageio": REFUSED,
         "vddk": REFUSED,
-        "registry": {**_FROM, "certConfigMap": BLOCKS, "pullMethod": ACTED, "imageStream": REFUSED, "platform": BLOCKS},
+        "registry": {**_FROM, "pullMethod": ACTED, "imageStream": REFUSED,
+                     "platform": {"architecture": ACTED}},
         "s3": _FROM,
         "gcs": {"url": ACTED, "secretRef": ACTED},
         "http": {**_FROM, "checksum": ACTED, "extraHeaders": ACTED, "secretExtraHeaders": ACTED,

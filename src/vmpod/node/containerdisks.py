@@ -77,13 +77,19 @@ class ContainerDisks:
             why = "it is not in the local image store and the pull policy is Never"
             raise Problem(f"use the image {image}", why, f"podman pull {image}", "ErrImageNeverPull")
         try:
-            return await self._podman.pull(image, self._auth(image, namespace, secrets)), ""
+            return await self._podman.pull(image, self.auth(image, namespace, secrets)), ""
         except Problem as problem:
             if there is None:
                 raise
             return there, f"{problem}; the local image {there.reference} is used"
 
-    def _auth(self, image: str, namespace: str, secrets: Iterable[str]) -> Auth | None:
+    async def is_stored(self, image: str, architecture: str) -> bool:
+        """Whether the local store has the image for this architecture."""
+        found = await self._podman.image(image)
+        return found is not None and found.architecture == architecture
+
+    def auth(self, image: str, namespace: str, secrets: Iterable[str]) -> Auth | None:
+        """What the image's registry wants to know of us, as one of these secrets says it."""
         host = names.parse(image).remote.partition("/")[0]
         for secret in secrets:
             found = self._cache.get(SECRET, namespace, secret)

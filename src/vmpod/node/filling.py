@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 from vmpod.base.errors import Problem
@@ -11,6 +12,7 @@ from vmpod.client.cache import Cache
 from vmpod.drivers.disks import formats, overlay, split
 from vmpod.drivers.disks.download import KINDS, Access
 from vmpod.drivers.disks.importer import Job
+from vmpod.drivers.podman import names
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
 from vmpod.kinds.kind import Kind
 from vmpod.model import meta
@@ -61,7 +63,7 @@ class Filler:
             case "snapshot":
                 await self._fill_from_snapshot(claim, folder)
             case "registry":
-                await self.lay(claim, folder, await self._pulled(claim))
+                await self._fill_from_image(claim, folder, progress)
             case "http" | "s3" | "gcs" | "file":
                 await self.bring_in(claim, folder, source, progress)
             case _:
@@ -124,6 +126,30 @@ class Filler:
             raise Problem(f"fill the claim {name(claim)}", f"the source pvc {'/'.join(key)} is gone", reason="NotFound")
         return found
 
+    async def _fill_from_image(self, claim: Object, folder: Path, progress: Progress) -> None:
+        """By podman's store, or past it for what a pull into the store cannot do. Raises Problem."""
+        said = meta.annotations(claim)
+        url, architecture = said.get(claims.ENDPOINT, ""), said.get(claims.ARCHITECTURE, "")
+        image = url.removeprefix("docker://")
+        if url.startswith(claims.ARCHIVE):
+            job, access = self._job(archive_reference(url, self._paths.archives), architecture, url), Access()
+        elif said.get(claims.CERTIFICATES) or (architecture and not await self._disks.is_stored(image, architecture)):
+            job = self._job(f"docker://{names.parse(image).remote}", architecture, url)
+            access = self._registry_access(claim, image)
+        else:
+            await self.lay(claim, folder, await self._pulled(claim))
+            return
+        await self.take(claim, folder, job, progress, access)
+
+    def _job(self, reference: str, architecture: str, name: str) -> Job:
+        return imports.job_for(self._paths, "registry", reference, name=name, architecture=architecture)
+
+    def _registry_access(self, claim: Object, image: str) -> Access:
+        access, secret = self._access(claim), meta.annotations(claim).get(claims.SECRET_NAME, "")
+        auth = self._disks.auth(image, namespace(claim), [secret] if secret else [])
+        known = replace(access, username=auth.username, password=auth.password) if auth else access
+        return replace(known, unverified=names.parse(image).is_loopback and not access.authorities)
+
     async def _pulled(self, claim: Object) -> Path:
         said = meta.annotations(claim)
         image, secret = said.get(claims.ENDPOINT, "").removeprefix("docker://"), said.get(claims.SECRET_NAME, "")
@@ -152,6 +178,23 @@ class Filler:
             why = f'{kind.kind.lower()} "{wanted}" not found'
             raise Problem(f"import into the claim {name(claim)}", why, f"kubectl get {kind.plural}", "NotFound")
         return dict(found.get("data") or {})
+
+
+def archive_reference(url: str, folder: Path) -> str:
+    """`oci-archive:PATH[:REFERENCE]` with the path of a file below `folder`, whatever else the URL says.
+
+    Raises Problem for a file that is not there, or that leads out of the folder.
+    """
+    place, colon, reference = url.removeprefix(claims.ARCHIVE).partition(":")
+    try:
+        path = (folder / place.removeprefix(str(folder)).lstrip("/")).resolve()
+        is_there = path.is_relative_to(folder.resolve()) and path.is_file()
+    except ValueError:  # no name of a file at all
+        is_there = False
+    if not is_there:
+        why = f"there is no such file in {folder}, and archives are read from nowhere else"
+        raise Problem(f"import {url}", why, f"mkdir -p {folder}; cp {Path(place).name} {folder}", "Missing")
+    return f"{claims.ARCHIVE}{path}{colon}{reference}"
 
 
 def _text(data: dict[str, str], key: str) -> str:

@@ -14,7 +14,7 @@ import json
 import ssl
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -186,7 +186,7 @@ def _unpadded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def secret(name: str, **words: str) -> dict[str, Any]:
+def secret(name: str, entries: Mapping[str, str]) -> dict[str, Any]:
     """A Secret with these entries."""
-    data = {key.replace("_json", ".json"): base64.b64encode(text.encode()).decode() for key, text in words.items()}
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in entries.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}

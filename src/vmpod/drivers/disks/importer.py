@@ -29,14 +29,15 @@ from vmpod.drivers.disks import archives, fetch, formats, split, trees, unfinish
 from vmpod.drivers.disks.download import KINDS, Access, download
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.disks.lifeline import end_with
-from vmpod.drivers.images import layout
+from vmpod.drivers.images import layout, remote
+from vmpod.drivers.images.remote import Remote
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to bring in: `kind` file (path), http, s3, gcs (URL) or layout (OCI layout's folder).
+    """What to bring in: `kind` file (path), http, s3, gcs (URL), layout (OCI layout's folder) or registry (reference).
 
     `inner` is a file inside. The kind `split` is a file that lists the files of a disk beside it. The kind `member` is
     a file in an OCI layout that is kept as it is: no disk, so nothing is looked for in it.
@@ -51,6 +52,7 @@ class Job:
     name: str = ""  # what people call the source, for messages
     target: str = ""  # of an archive: the empty folder that its files replace
     limit_bytes: int = 0  # of an archive: how much its files may hold, 0 anything
+    architecture: str = ""  # of an image in a registry
     kept: str = ""  # of a source over HTTP: the folder where what has come stays when this process is ended
 
 
@@ -188,6 +190,8 @@ def _local_file(job: Job, folder: Path, access: Access) -> Path:
         target = folder / "disk"
         layout.copy_disk(Path(job.source), target, path=job.inner, image=job.name)
         return target
+    if job.kind == "registry":
+        return _from_registry(job, folder, access)
     if job.kind in KINDS:
         place = Path(job.kept) if job.kept else folder
         return download(job.source, place, checksum=job.checksum, progress=say, access=access,
@@ -196,6 +200,16 @@ def _local_file(job: Job, folder: Path, access: Access) -> Path:
     if not job.inner:
         return path
     archives.copy(path, job.inner, folder / "disk", say)
+    return folder / "disk"
+
+
+def _from_registry(job: Job, folder: Path, access: Access) -> Path:
+    say({"phase": "pull"})
+    wanted = Remote(job.source, job.architecture, access.username, access.password, access.authorities,
+                    access.unverified)  # fmt: skip
+    found = asyncio.run(remote.fetch(wanted, folder))
+    layout.copy_disk(found, folder / "disk", path=job.inner, image=job.name)
+    shutil.rmtree(found)
     return folder / "disk"
 
 

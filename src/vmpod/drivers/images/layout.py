@@ -38,6 +38,14 @@ def copy_disk(layout: Path, target: Path, *, path: str = "", image: str = "") ->
     raise Problem(what, f"there is no file /{wanted} in it", _FIX, "NoDisk")
 
 
+def architecture(layout: Path) -> str:
+    """What an image is for, in Go's words (`amd64`); empty when it does not say. Raises Problem."""
+    what = f"read the image at {layout}"
+    manifest = _manifest(layout, _json(layout / "index.json", what), what)
+    config = manifest.get("config") or {}
+    return str(_json(_blob(layout, str(config.get("digest"))), what).get("architecture") or "")
+
+
 def _only_disk(layout: Path, what: str) -> str:
     """The one file in /disk that the layers together show. Raises Problem when there is none, or more than one."""
     shown: list[str] = []

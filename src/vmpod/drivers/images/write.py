@@ -30,7 +30,7 @@ class _Hashing:
         return self._file.write(block)
 
 
-def write(disk: Path, name: str, layout: Path, *, reference: str = "latest") -> str:
+def write(disk: Path, name: str, layout: Path, *, reference: str = "latest", architecture: str = "amd64") -> str:
     """Make an OCI layout in the empty folder `layout` that holds `disk` as /disk/NAME; the digest of its manifest.
 
     The layer is not packed: disks are packed inside, or hardly can be. One disk gives one digest. Raises OSError.
@@ -38,7 +38,7 @@ def write(disk: Path, name: str, layout: Path, *, reference: str = "latest") -> 
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     layer = _layer(disk, name, blobs)
-    config = {"architecture": "amd64", "os": "linux", "config": {},
+    config = {"architecture": architecture, "os": "linux", "config": {},
               "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}  # fmt: skip
     manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": _blob(blobs, config, _CONFIG), "layers": [layer]}
     entry = _blob(blobs, manifest, _MANIFEST) | {"annotations": {"org.opencontainers.image.ref.name": reference}}

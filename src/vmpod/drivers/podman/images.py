@@ -41,6 +41,7 @@ class Image:
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str = ""
     stop_signal: str = ""
+    architecture: str = ""
 
     @property
     def reference(self) -> str:
@@ -58,6 +59,7 @@ def parse(seen: Mapping[str, Any]) -> Image:
         user=str(config.get("User") or seen.get("User") or ""),
         entrypoint=tuple(config.get("Entrypoint") or ()),
         command=tuple(config.get("Cmd") or ()), env={key: value for key, _, value in pairs},
+        architecture=str(seen.get("Architecture") or ""),
         workdir=str(config.get("WorkingDir") or ""), stop_signal=str(config.get("StopSignal") or ""),
     )
 

@@ -25,6 +25,7 @@ SECRET_NAME, CERTIFICATES = f"{CDI}.import.secretName", f"{CDI}.import.certConfi
 HEADERS, SECRET_HEADERS = f"{CDI}.import.extraHeaders", f"{CDI}.import.secretExtraHeaders"
 RESTARTS, RUNNING_MESSAGE = f"{CDI}.pod.restarts", f"{CDI}.condition.running.message"
 RUNNING, RUNNING_REASON = f"{CDI}.condition.running", f"{CDI}.condition.running.reason"
+ARCHITECTURE, ARCHIVE = f"{CDI}.import.registryImageArchitecture", "oci-archive:"
 UNVERIFIED = f"{CDI}.import.insecureSkipVerify"
 TO_RESERVE, RESERVED = f"{CDI}.preallocation.requested", f"{CDI}.preallocation"
 PROGRESS, MEMBER = "vmpod.io/progress", "vmpod.io/import.member"
