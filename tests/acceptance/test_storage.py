@@ -249,7 +249,7 @@ def test_images_past_the_store_of_podman(home: Product, files: Path, tmp_path: P
         for name in ("ours", "other", "archive"):
             reaches(home, name, "Succeeded", 60)
         fails(home, "none", "s390x", "ImportScheduled")
-    fails(home, "outside", "archives are read from nowhere else")
+    fails(home, "outside", "archives are read from nowhere else", "ImportScheduled")
     apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "archive"}}))
     is_shown(home, "boots", "Running")
     echoes(home, "boots")

@@ -27,6 +27,7 @@ def volume(**spec: Any) -> Object:
     {"source": {"registry": {"url": "oci-archive:a.tar", "platform": {"architecture": "arm64"}, "certConfigMap": "c"}}},
     {"source": {"pvc": {"name": "a", "namespace": "b"}}, "storage": {}},
     {"source": {"s3": {"url": "https://s3.eu-west-1.amazonaws.com/b/k", "secretRef": "a", "certConfigMap": "b"}}},
+    {"source": {"http": {"url": "http://a/b", "checksum": "SHA1: " + "Ab" * 20}}},
     {"checkpoints": [], "finalCheckpoint": False}, {"source": {"gcs": {"url": "gs://b/k", "secretRef": "a"}}}, {"source": {"gcs": {"url": "https://host/b/k"}}},
     {"source": None, "sourceRef": {"kind": "DataSource", "name": "a"}, "storage": {}},
 ])
@@ -64,6 +65,14 @@ def test_right(spec: Object) -> None:
      "be had here: export the machine, and import its .ova or .vmdk"),
     ({"checkpoints": [{"current": "a", "previous": ""}]}, "spec.checkpoints: Forbidden: not supported: only imageio and vddk "
      "send a disk in stages"),
+    *(({"source": {"http": {"url": "http://a", "checksum": said}}},
+       f'spec.source.http.checksum: Invalid value: "{said}": {why}') for said, why in (
+        ("abc", "invalid checksum format: expected 'algorithm:hash', got 'abc'"),
+        ("sha256:", "checksum hash value cannot be empty"),
+        ("crc:1", "unsupported hash algorithm 'crc': supported algorithms are: md5, sha1, sha256, sha512"),
+        ("md5:12", "invalid md5 hash length: expected 32 hex characters, got 2"),
+        ("md5:" + "x" * 32, "checksum hash is not valid hexadecimal"),
+    )),
     ({"contentType": "x"}, 'spec.contentType: Invalid value: "x": ContentType not one of: kubevirt, archive'),
 ])
 def test_wrong(spec: Object, told: str) -> None:

@@ -28,4 +28,4 @@ def test_archives_are_read_from_one_folder_only(tmp_path: Path, url: str, found:
     else:
         with pytest.raises(Problem, match="archives are read from nowhere else") as told:
             archive_reference(url.format(folder), folder)
-        assert told.value.reason == "Missing"
+        assert told.value.reason == "NotFound"

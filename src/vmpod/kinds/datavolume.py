@@ -27,6 +27,7 @@ _REFUSED = {
     "source.registry.imageStream": "there are no image streams here: name the image by url",
     "checkpoints": "only imageio and vddk send a disk in stages",
 }  # fmt: skip
+_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _SIZED_BY_SOURCE = ("pvc", "snapshot")
 _FROM: Tree = {"url": ACTED, "secretRef": ACTED, "certConfigMap": ACTED}
 _SPEC: Tree = {
@@ -136,6 +137,8 @@ def _one_source(kind: str, source: Object, path: str, content: str) -> Iterator[
     match kind:
         case "http" | "s3":
             yield from _url_errors(text(source, "url"), f"{path}.url", ("http", "https"))
+            if (checksum := text(source, "checksum")) and (why := _checksum_fault(checksum)):
+                yield wrong(f"{path}.checksum", checksum, why)
         case "gcs":
             yield from _url_errors(text(source, "url"), f"{path}.url", ("gs", "http", "https"))
         case "registry":
@@ -161,6 +164,20 @@ def _registry_errors(source: Object, path: str, content: str) -> Iterator[FieldE
         yield wrong(f"{path}.imageStream", stream, told)
     if content == "archive":
         yield wrong("spec.contentType", content, "ContentType must be kubevirt when Source is Registry")
+
+
+def _checksum_fault(said: str) -> str:
+    """What is wrong with a checksum, in CDI's words; empty when nothing is."""
+    algorithm, colon, digits = (part.strip().lower() for part in said.partition(":"))
+    if not colon:
+        return f"invalid checksum format: expected 'algorithm:hash', got '{said}'"
+    if not digits:
+        return "checksum hash value cannot be empty"
+    if algorithm not in _DIGITS:
+        return f"unsupported hash algorithm '{algorithm}': supported algorithms are: {', '.join(_DIGITS)}"
+    if len(digits) != _DIGITS[algorithm]:
+        return f"invalid {algorithm} hash length: expected {_DIGITS[algorithm]} hex characters, got {len(digits)}"
+    return "" if set(digits) <= set("0123456789abcdef") else "checksum hash is not valid hexadecimal"
 
 
 def _url_errors(url: str, path: str, schemes: tuple[str, ...]) -> Iterator[FieldError]:

@@ -193,7 +193,7 @@ def archive_reference(url: str, folder: Path) -> str:
         is_there = False
     if not is_there:
         why = f"there is no such file in {folder}, and archives are read from nowhere else"
-        raise Problem(f"import {url}", why, f"mkdir -p {folder}; cp {Path(place).name} {folder}", "Missing")
+        raise Problem(f"import {url}", why, f"mkdir -p {folder}; cp {Path(place).name} {folder}", "NotFound")
     return f"{claims.ARCHIVE}{path}{colon}{reference}"
 
 

@@ -24,22 +24,33 @@ _START_S = 60.0
 @contextmanager
 def registry(folder: Path) -> Iterator[tuple[str, str]]:
     """Its address and its authority in PEM; what is pushed lies in `folder`."""
-    made, address = certificates.make(), f"127.0.0.1:{_free_port()}"
+    made = certificates.make()
     for name, text in (("server.pem", made.server), ("key.pem", made.server_key), ("htpasswd", _HTPASSWD.encode())):
         (folder / name).write_bytes(text)
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
-        f"http: {{addr: {address}, tls: {{certificate: {folder}/server.pem, key: {folder}/key.pem}}}}\n"
-        f"auth: {{htpasswd: {{realm: r, path: {folder}/htpasswd}}}}\n"
-    )
-    argv = ["docker-registry", "serve", str(folder / "config.yml")]
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process, address = _started(folder, made.ca.decode())
     try:
-        _await(address, made.ca.decode())
         yield address, made.ca.decode()
     finally:
         process.terminate()
         process.wait()
+
+
+def _started(folder: Path, authority: str) -> tuple[subprocess.Popen[bytes], str]:
+    """The running registry and its address. Another may take the port that was free: then once more."""
+    while True:
+        address = f"127.0.0.1:{_free_port()}"
+        (folder / "config.yml").write_text(
+            f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n"
+            f"http: {{addr: {address}, tls: {{certificate: {folder}/server.pem, key: {folder}/key.pem}}}}\n"
+            f"auth: {{htpasswd: {{realm: r, path: {folder}/htpasswd}}}}\n"
+        )
+        log = folder / "log"
+        with log.open("wb") as out:
+            argv = ["docker-registry", "serve", str(folder / "config.yml")]
+            process = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT)
+        if _is_up(process, address, authority):
+            return process, address
+        assert "address already in use" in log.read_text(), log.read_text()
 
 
 def _free_port() -> int:
@@ -47,17 +58,18 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _await(address: str, authority: str) -> None:
+def _is_up(process: subprocess.Popen[bytes], address: str, authority: str) -> bool:
+    """Wait until it answers; False when it has ended instead."""
     host, _, port = address.partition(":")
     deadline, context = time.monotonic() + _START_S, ssl.create_default_context(cadata=authority)
-    while True:
+    while process.poll() is None:
         try:
             with socket.create_connection((host, int(port))) as plain, context.wrap_socket(plain, server_hostname=host):
-                return
+                return True
         except OSError:
-            if time.monotonic() > deadline:
-                raise
+            assert time.monotonic() < deadline, f"the registry at {address} does not answer"
             time.sleep(0.05)
+    return False
 
 
 def write_index(disks: Mapping[str, Path], layout: Path) -> None:

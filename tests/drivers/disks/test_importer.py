@@ -175,8 +175,9 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 def test_over_http_with_its_checksum(tmp_path: Path, raw: Path, server: str) -> None:
     digest = hashlib.sha256(raw.read_bytes()).hexdigest()
-    base = importer.run(job(tmp_path, f"{server}/{raw.name}", "http", checksum=f"sha256:{digest}"))
-    assert content(tmp_path, base.sha256) == raw.read_bytes()
+    for said in (f"sha256:{digest}", f"SHA256: {digest.upper()}"):
+        base = importer.run(job(tmp_path, f"{server}/{raw.name}", "http", checksum=said))
+        assert content(tmp_path, base.sha256) == raw.read_bytes()
 
 
 def test_a_wrong_checksum_is_final(tmp_path: Path, raw: Path, server: str) -> None:

@@ -131,7 +131,7 @@ def download(
     url = source if kind == "http" else buckets.object_url(source)
     if not url.startswith(("http://", "https://")):
         raise Problem(what, "only http and https are understood", reason="Unsupported")
-    algorithm, _, expected = checksum.partition(":")
+    algorithm, _, expected = (part.strip().lower() for part in checksum.partition(":"))
     if checksum and (algorithm not in _CHECKSUMS or not expected):
         why = f"the checksum {checksum!r} does not begin with one of {', '.join(f'{one}:' for one in _CHECKSUMS)}"
         raise Problem(what, why, "write it as sha256:…", "Checksum")
@@ -140,7 +140,7 @@ def download(
     with target.open("a+b") as out:
         transfer.take_up(out)
         _fetch(transfer, out, what)
-    if transfer.digest and transfer.digest.hexdigest() != expected.lower():
+    if transfer.digest and transfer.digest.hexdigest() != expected:
         why = f"its {algorithm} is {transfer.digest.hexdigest()}, not {expected}"
         raise Problem(what, why, "correct the checksum or the URL", "Checksum")
     return target
