@@ -154,8 +154,12 @@ def reserved(name: str, **source: dict[str, object]) -> Object:
 
 def fails(home: Product, name: str, words: str, wanted: str = "Failed") -> None:
     """Until a DataVolume says why it is not filled, in its condition and in an event."""
-    wait(lambda: words in condition(home, "dv", name, "Running").get("message", ""), f"{name} says {words!r}", 40)
-    assert wanted in (phase(home, name), ""), phase(home, name)
+    def is_told() -> bool:
+        status = home.read("dv", name).get("status", {})  # in one look: it may be tried again at any moment
+        running: Object = next((one for one in status.get("conditions", []) if one["type"] == "Running"), {})
+        return words in running.get("message", "") and wanted in (status.get("phase"), "")
+
+    wait(is_told, f"{name} is {wanted} and says {words!r}", 60)
     events = home.read("events", "--field-selector", f"involvedObject.name={name},type=Warning")["items"]
     assert any(words in one["message"] for one in events), events
 
