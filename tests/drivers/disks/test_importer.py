@@ -132,6 +132,12 @@ def server(tmp_path: Path) -> Iterator[str]:
                     self.send_error(403)
                     return
                 self.path = self.path.removeprefix("/headers")
+            if self.path.startswith("/whole/"):
+                if self.headers.get("Range"):
+                    asked.append((1, self.headers.get("If-Range")))
+                    self.send_error(416)
+                    return
+                self.path = self.path.removeprefix("/whole")
             if self.path.startswith("/breaks/"):
                 self._break_off()
                 return
@@ -239,6 +245,15 @@ def test_what_an_earlier_importer_left_is_gone_on_with(
     base = importer.run(job(tmp_path, source, "http", checksum=f"sha256:{digest}", kept=str(kept)))
     assert content(tmp_path, base.sha256) == raw.read_bytes() and is_clean(tmp_path)
     assert (asked[0][0] if asked else None) == asked_for
+
+
+def test_a_server_that_has_no_such_rest_is_asked_for_all(tmp_path: Path, raw: Path, server: str) -> None:
+    kept, source = tmp_path / "staging" / "download-1", f"{server}/whole/{raw.name}"
+    kept.mkdir(parents=True)
+    (kept / "download").write_bytes(b"part")
+    unfinished.note(kept, Part(source, SIZE, '"old"'))
+    base = importer.run(job(tmp_path, source, "http", kept=str(kept)))
+    assert content(tmp_path, base.sha256) == raw.read_bytes() and asked == [(1, '"old"')]
 
 
 def test_a_download_is_kept_only_while_it_can_be_gone_on_with(tmp_path: Path, raw: Path, server: str) -> None:

@@ -73,6 +73,11 @@ class _Transfer:
         self.done = 0
         self.digest = hashlib.new(self.algorithm) if self.algorithm else None
 
+    def begin_anew(self, out: IO[bytes]) -> None:
+        """Forget what has come: there is another version now."""
+        out.truncate(0)
+        self.begin()
+
     @property
     def is_whole(self) -> bool:
         return bool(self.length) and self.done == self.length
@@ -93,9 +98,8 @@ class _Transfer:
         asked = {"Range": f"bytes={self.done}-", "If-Range": self.version} if self.done else {}
         with _open(self.url, self.access, self.sign, asked) as answer:
             is_rest = str(answer.headers.get("Content-Range")).startswith(f"bytes {self.done}-")
-            if self.done and not (answer.status == http.client.PARTIAL_CONTENT and is_rest):  # another version now
-                out.truncate(0)
-                self.begin()
+            if self.done and not (answer.status == http.client.PARTIAL_CONTENT and is_rest):
+                self.begin_anew(out)
             if not self.done:
                 self._note(answer.headers)
             check_room(f"download {self.url}", self.folder, self.length - self.done)
@@ -173,6 +177,9 @@ def _fetch(transfer: _Transfer, out: IO[bytes], what: str) -> None:
             transfer.take(out)
             return
         except urllib.error.HTTPError as error:
+            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and transfer.done:
+                transfer.begin_anew(out)
+                continue
             raise _failed(what, transfer, f"the server answered {error.code} {error.reason}{_reasons(error)}") from None
         except (urllib.error.URLError, *_BROKEN) as error:
             why = str(getattr(error, "reason", "") or error) or type(error).__name__
