@@ -253,6 +253,13 @@ def test_images_past_the_store_of_podman(home: Product, files: Path, tmp_path: P
         for name in ("ours", "other", "archive"):
             reaches(home, name, "Succeeded", 60)
         fails(home, "none", "s390x", "ImportScheduled")
+        home.kubectl("delete", "dv", "other", "none", "--timeout=60s")
+        template = {"spec": datavolume("any", registry=image | {"platform": {"architecture": "arm64"}})["spec"]}
+        cron = {"apiVersion": "cdi.kubevirt.io/v1beta1", "kind": "DataImportCron", "metadata": {"name": "nightly"},
+                "spec": {"schedule": "0 0 * * *", "managedDataSource": "golden", "template": template}}  # fmt: skip
+        apply(home, cron)
+        home.kubectl("wait", "--for=condition=UpToDate", "dic/nightly", "--timeout=60s")
+    home.kubectl("delete", "dic,das", "--all", "--timeout=60s")
     fails(home, "outside", "archives are read from nowhere else", "ImportScheduled")
     apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "archive"}}))
     is_shown(home, "boots", "Running")

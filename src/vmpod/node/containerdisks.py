@@ -17,10 +17,12 @@ from pathlib import Path
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.client.cache import Cache
+from vmpod.drivers.images import remote
+from vmpod.drivers.images.remote import Remote
 from vmpod.drivers.podman import names
 from vmpod.drivers.podman.client import Podman
 from vmpod.drivers.podman.images import Auth, Image
-from vmpod.kinds import SECRET
+from vmpod.kinds import CONFIGMAP, SECRET
 from vmpod.model.meta import Object
 from vmpod.node import bases, imports
 from vmpod.node.bases import Bases
@@ -87,6 +89,26 @@ class ContainerDisks:
         """Whether the local store has the image for this architecture."""
         found = await self._podman.image(image)
         return found is not None and found.architecture == architecture
+
+    def remote(self, image: str, registry: Object, namespace: str) -> Remote:
+        """How to reach an image past the store, by what a source says of its registry: `secretRef`, `certConfigMap` and
+        `platform`. Raises Problem when the ConfigMap that it names is not there.
+        """
+        secret, named = registry.get("secretRef"), registry.get("certConfigMap")
+        bundle = self._cache.get(CONFIGMAP, namespace, named) if named else {}
+        if bundle is None:
+            why = f'configmap "{named}" not found'
+            raise Problem(f"pull the image {image}", why, "kubectl get configmaps", "NotFound")
+        auth, name = self.auth(image, namespace, [secret] if secret else []), names.parse(image)
+        authorities = "\n".join((bundle.get("data") or {}).values())
+        return Remote(f"docker://{name.remote}", str((registry.get("platform") or {}).get("architecture") or ""),
+                      auth.username if auth else "", auth.password if auth else "", authorities,
+                      name.is_loopback and not authorities)  # fmt: skip
+
+    async def digest(self, wanted: Remote) -> str:
+        """The digest that a registry has for an image now, which is not pulled. Raises Problem."""
+        with tempfile.TemporaryDirectory(prefix="digest-", dir=self._paths.staging) as folder:
+            return await remote.digest(wanted, Path(folder))
 
     def auth(self, image: str, namespace: str, secrets: Iterable[str]) -> Auth | None:
         """What the image's registry wants to know of us, as one of these secrets says it."""

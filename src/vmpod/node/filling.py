@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from pathlib import Path
 
 from vmpod.base.errors import Problem
@@ -12,7 +11,6 @@ from vmpod.client.cache import Cache
 from vmpod.drivers.disks import formats, overlay, split
 from vmpod.drivers.disks.download import KINDS, Access
 from vmpod.drivers.disks.importer import Job
-from vmpod.drivers.podman import names
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
 from vmpod.kinds.kind import Kind
 from vmpod.model import meta
@@ -134,8 +132,7 @@ class Filler:
         if url.startswith(claims.ARCHIVE):
             job, access = self._job(archive_reference(url, self._paths.archives), architecture, url), Access()
         elif said.get(claims.CERTIFICATES) or (architecture and not await self._disks.is_stored(image, architecture)):
-            job = self._job(f"docker://{names.parse(image).remote}", architecture, url)
-            access = self._registry_access(claim, image)
+            job, access = self._past_the_store(claim, image, architecture)
         else:
             await self.lay(claim, folder, await self._pulled(claim))
             return
@@ -144,11 +141,14 @@ class Filler:
     def _job(self, reference: str, architecture: str, name: str) -> Job:
         return imports.job_for(self._paths, "registry", reference, name=name, architecture=architecture)
 
-    def _registry_access(self, claim: Object, image: str) -> Access:
-        access, secret = self._access(claim), meta.annotations(claim).get(claims.SECRET_NAME, "")
-        auth = self._disks.auth(image, namespace(claim), [secret] if secret else [])
-        known = replace(access, username=auth.username, password=auth.password) if auth else access
-        return replace(known, unverified=names.parse(image).is_loopback and not access.authorities)
+    def _past_the_store(self, claim: Object, image: str, architecture: str) -> tuple[Job, Access]:
+        said = meta.annotations(claim)
+        self._access(claim)  # what it names has to be there
+        registry = {"secretRef": said.get(claims.SECRET_NAME), "certConfigMap": said.get(claims.CERTIFICATES),
+                    "platform": {"architecture": architecture}}  # fmt: skip
+        found = self._disks.remote(image, registry, namespace(claim))
+        access = Access(found.username, found.password, found.authorities, unverified=found.unverified)
+        return self._job(found.reference, architecture, said.get(claims.ENDPOINT, "")), access
 
     async def _pulled(self, claim: Object) -> Path:
         said = meta.annotations(claim)

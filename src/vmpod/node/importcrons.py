@@ -93,6 +93,9 @@ class ImportCrons:
         registry = get(found, "spec", "template", "spec", "source", "registry", default={})
         image, secret = str(registry.get("url", "")).removeprefix("docker://"), registry.get("secretRef")
         try:
+            if registry.get("certConfigMap") or registry.get("platform"):
+                return await self._note(found, await self._disks.digest(
+                    self._disks.remote(image, registry, namespace(found))))  # fmt: skip
             there, warning = await self._disks.obtain(
                 image, policy="Always", namespace=namespace(found), secrets=[secret] if secret else [])  # fmt: skip
         except Problem as problem:
@@ -100,7 +103,10 @@ class ImportCrons:
             return None
         if warning:
             await self._recorder.record(Note("Warning", "LocalImage", warning, found))
-        marks = {DESIRED: there.digest or f"sha256:{there.id}", LAST: rfc3339(self._clock.now())}
+        return await self._note(found, there.digest or f"sha256:{there.id}")
+
+    async def _note(self, found: Object, digest: str) -> Written | None:
+        marks = {DESIRED: digest, LAST: rfc3339(self._clock.now())}
         patch = Patch(DATAIMPORTCRON, namespace(found), name(found), {"metadata": {"annotations": marks}})
         return await shell.apply(self._client, patch)
 

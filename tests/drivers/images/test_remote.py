@@ -49,6 +49,17 @@ async def test_of_the_architecture_that_is_asked_for(wanted: Remote, tmp_path: P
     assert await disk_of(replace(wanted, architecture=architecture), tmp_path / "a") == f"the disk for {architecture}"
 
 
+async def test_the_digest_of_an_index(wanted: Remote, tmp_path: Path) -> None:
+    """It is that of all architectures together."""
+    told = []
+    for architecture in ("amd64", "arm64"):
+        (tmp_path / architecture).mkdir()
+        told.append(await remote.digest(replace(wanted, architecture=architecture), tmp_path / architecture))
+    assert told[0] == told[1] and told[0].startswith("sha256:")
+    pinned = wanted.reference.removesuffix(":1") + f"@{told[0]}"
+    assert await disk_of(replace(wanted, reference=pinned, architecture="arm64"), tmp_path / "a") == "the disk for arm64"
+
+
 async def test_a_registry_of_anybody(wanted: Remote, tmp_path: Path) -> None:
     assert await disk_of(replace(wanted, authorities="", unverified=True), tmp_path / "a") == "the disk for amd64"
 

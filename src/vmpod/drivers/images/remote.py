@@ -35,32 +35,44 @@ class Remote:
 
 async def fetch(wanted: Remote, folder: Path) -> Path:
     """The OCI layout of an image, in a folder where nobody else writes. Raises Problem."""
-    what = f"pull the image {wanted.reference}"
     there = folder / "layout"
-    argv = ["skopeo", "--insecure-policy", "--tmpdir", str(folder), "--override-os", "linux"]
-    argv += ["--override-arch", wanted.architecture] if wanted.architecture else []
-    argv += ["copy", "--quiet", *_access(wanted, folder), wanted.reference, f"oci:{there}"]
-    done = await proc.run(argv, what=what, check=False, timeout_s=_LONG_S)
-    if done.code != 0:
-        raise Problem(what, _said(done, wanted), f"skopeo inspect {wanted.reference}", "ErrImagePull")
+    access = _access(wanted, folder, "--src-")
+    await _skopeo(wanted, folder, "copy", "--quiet", *access, wanted.reference, f"oci:{there}")
     found = layout.architecture(there)
     if wanted.architecture and found != wanted.architecture:
         why = f"it is for {found or 'no architecture that it names'}, not for {wanted.architecture}"
-        raise Problem(what, why, "correct platform.architecture", "Unsupported")
+        raise Problem(f"pull the image {wanted.reference}", why, "correct platform.architecture", "Unsupported")
     return there
 
 
-def _access(wanted: Remote, folder: Path) -> list[str]:
+async def digest(wanted: Remote, folder: Path) -> str:
+    """The digest of an image at its registry, of the index where it is for several architectures. Raises Problem."""
+    access = _access(wanted, folder, "--")
+    done = await _skopeo(wanted, folder, "inspect", "--no-tags", "--format={{.Digest}}", *access, wanted.reference)
+    return done.text
+
+
+async def _skopeo(wanted: Remote, folder: Path, *words: str) -> proc.Completed:
+    what = f"pull the image {wanted.reference}"
+    argv = ["skopeo", "--insecure-policy", "--tmpdir", str(folder), "--override-os", "linux"]
+    argv += ["--override-arch", wanted.architecture] if wanted.architecture else []
+    done = await proc.run([*argv, *words], what=what, check=False, timeout_s=_LONG_S)
+    if done.code != 0:
+        raise Problem(what, _said(done), f"skopeo inspect {wanted.reference}", "ErrImagePull")
+    return done
+
+
+def _access(wanted: Remote, folder: Path, prefix: str) -> list[str]:
     """Options for skopeo. Passwords go into a file of our own: arguments can be read by everybody."""
-    found = ["--src-tls-verify=false"] if wanted.unverified else []
+    found = [f"{prefix}tls-verify=false"] if wanted.unverified else []
     if wanted.authorities:
         (folder / "certs").mkdir()
         (folder / "certs" / "ca.crt").write_text(wanted.authorities)
-        found += ["--src-cert-dir", str(folder / "certs")]
+        found += [f"{prefix}cert-dir", str(folder / "certs")]
     file = folder / "auth.json"
     file.touch(mode=0o600)
     file.write_text(json.dumps({"auths": _auths(wanted)}))
-    return [*found, "--src-authfile", str(file)]
+    return [*found, f"{prefix}authfile", str(file)]
 
 
 def _auths(wanted: Remote) -> dict[str, dict[str, str]]:
@@ -71,7 +83,7 @@ def _auths(wanted: Remote) -> dict[str, dict[str, str]]:
     return {server: {"auth": base64.b64encode(f"{wanted.username}:{wanted.password}".encode()).decode()}}
 
 
-def _said(done: proc.Completed, wanted: Remote) -> str:
+def _said(done: proc.Completed) -> str:
     """The cause out of skopeo's last words: `time="…" level=fatal msg="…"`."""
     lines = done.err.decode(errors="replace").strip().splitlines() or [f"skopeo ended with {done.code}"]
     return lines[-1].partition(' msg="')[2].removesuffix('"').replace('\\"', '"') or lines[-1]
