@@ -194,8 +194,10 @@ def _open_api(home: Home, network: Network, streams: Streams, parts: AsyncExitSt
 
     store = Store.open(home.paths.database, resources=[kind.resource for kind in KINDS])
     parts.push_async_callback(store.close)
+    config = network.config
     return Api(store, streams, ApiConfig(
-        service_cidr=network.config.service_cidr, account_key=auth.ensure_account_key(home.paths)))
+        service_cidr=config.service_cidr, service_cidr6=str(config.services6) if config.block6 else "",
+        account_key=auth.ensure_account_key(home.paths)))
 
 
 async def _serve(home: Home, api: Api, pki: auth.Pki, parts: AsyncExitStack) -> Serving:
@@ -283,7 +285,7 @@ def _start_controllers(home: Home, client: Client, cache: Cache, network: Networ
         loadbalancer_cidr=config.loadbalancer_cidr, node_names=home.nodes, dns_address=config.dns_address,
         strict_scheduling=home.settings.strict_scheduling, api_port=port, ca_pem=pki.ca.read_text(),
         api_service_address=str(ip_network(config.service_cidr)[1]), version=__version__,
-        api_address=_reached_at(home),
+        api_address=_reached_at(home), loadbalancer_cidr6=str(config.loadbalancers6) if config.block6 else "",
     )  # fmt: skip
     return start_all(client, cache, lambda component: Recorder(client, component, home.node), SystemClock(), told)
 

@@ -14,6 +14,7 @@ import pytest
 
 from vmpod.api import auth
 from vmpod.api.app import Api
+from vmpod.api.call import ApiConfig
 from vmpod.api.server import serve
 from vmpod.api.streams import Duplex, StreamRef
 from vmpod.base.paths import Paths
@@ -145,6 +146,16 @@ async def call(tmp_path: Path, streams: FakeStreams) -> AsyncIterator[Caller]:
     """An API with the namespace `default`."""
     store = Store.open(tmp_path / "store.db")
     caller = Caller(Api(store, streams))
+    await caller("POST", "/api/v1/namespaces", {"metadata": {"name": "default"}}, code=201)
+    yield caller
+    await store.close()
+
+
+@pytest.fixture
+async def call6(tmp_path: Path) -> AsyncIterator[Caller]:
+    """An API of a home that has both families of addresses."""
+    store = Store.open(tmp_path / "six.db")
+    caller = Caller(Api(store, config=ApiConfig(service_cidr6="fd00:0:0:1::/112")))
     await caller("POST", "/api/v1/namespaces", {"metadata": {"name": "default"}}, code=201)
     yield caller
     await store.close()

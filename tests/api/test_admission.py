@@ -100,3 +100,64 @@ async def test_own_tolerations_stay(call: Caller) -> None:
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}], "tolerations": own}}
     found = (await call("POST", f"{NS}/pods", pod))["spec"]["tolerations"]
     assert found[0] == own[0] and found[1]["key"] == "node.kubernetes.io/unreachable" and len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "families", "policy"),
+    [
+        ({}, ["IPv4"], "SingleStack"),
+        ({"ipFamilyPolicy": "PreferDualStack"}, ["IPv4", "IPv6"], "PreferDualStack"),
+        ({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"]}, ["IPv6", "IPv4"], "RequireDualStack"),
+        ({"ipFamilies": ["IPv6"]}, ["IPv6"], "SingleStack"),
+        ({"clusterIP": "fd00:0:0:1::9"}, ["IPv6"], "SingleStack"),
+        ({"clusterIP": "None", "ports": []}, ["IPv4", "IPv6"], "RequireDualStack"),
+        ({"clusterIP": "None", "selector": {"a": "b"}}, ["IPv4"], "SingleStack"),
+    ],
+)
+async def test_families(call6: Caller, given: dict[str, Any], families: list[str], policy: str) -> None:
+    made = (await call6("POST", SERVICES, service(**given)))["spec"]
+    assert (made["ipFamilies"], made["ipFamilyPolicy"]) == (families, policy)
+    assert made["clusterIP"] == made["clusterIPs"][0]
+    if made["clusterIP"] != "None":
+        assert ["IPv6" if ip.startswith("fd00:0:0:1::") else "IPv4" for ip in made["clusterIPs"]] == families
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"ipFamilies": ["IPv4", "IPv6"]}, "spec.ipFamilyPolicy"),
+        ({"ipFamilyPolicy": "SingleStack", "clusterIPs": ["10.96.0.9", "fd00:0:0:1::9"]}, "multiple 'clusterIPs'"),
+        ({"clusterIP": "fd01::1"}, "is not in the valid range. The range of valid IPs is fd00:0:0:1::/112"),
+        ({"clusterIP": "fd00:0:0:1::1", "ipFamilies": ["IPv4"]}, "expected an IPv4 value as indicated by"),
+    ],
+)
+async def test_families_that_cannot_be(call6: Caller, given: dict[str, Any], told: str) -> None:
+    assert told in (await call6("POST", SERVICES, service(**given), code=422))["message"]
+
+
+async def test_a_second_family_comes_and_goes(call6: Caller) -> None:
+    first = (await call6("POST", SERVICES, service()))["spec"]["clusterIPs"]
+    dual = (await call6.patch(f"{SERVICES}/s", {"spec": {"ipFamilyPolicy": "PreferDualStack"}}))["spec"]
+    assert dual["clusterIPs"][:1] == first and dual["ipFamilies"] == ["IPv4", "IPv6"]
+    again = await call6("GET", f"{SERVICES}/s")
+    assert (await call6("PUT", f"{SERVICES}/s", again))["spec"] == dual
+    told = await call6.patch(f"{SERVICES}/s", {"spec": {"ipFamilies": ["IPv6", "IPv4"]}}, code=422)
+    assert "spec.ipFamilies[0]" in told["message"]
+    single = (await call6.patch(f"{SERVICES}/s", {"spec": {"ipFamilyPolicy": "SingleStack"}}))["spec"]
+    assert (single["clusterIPs"], single["ipFamilies"]) == (first, ["IPv4"])
+    freed = {"clusterIPs": dual["clusterIPs"][1:]}
+    assert (await call6("POST", SERVICES, service("t", **freed)))["spec"]["clusterIP"] == dual["clusterIPs"][1]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"ipFamilyPolicy": "RequireDualStack"}, "this cluster is not configured for dual-stack services"),
+        ({"ipFamilies": ["IPv6"]}, 'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster'),
+        ({"clusterIP": "fd00::1"}, "may not use IPv6 on a cluster which is not configured for it"),
+    ],
+)
+async def test_one_family_is_all_there_is(call: Caller, given: dict[str, Any], told: str) -> None:
+    assert told in (await call("POST", SERVICES, service(**given), code=422))["message"]
+    made = (await call("POST", SERVICES, service(ipFamilyPolicy="PreferDualStack")))["spec"]
+    assert (made["ipFamilies"], made["ipFamilyPolicy"]) == (["IPv4"], "PreferDualStack")

@@ -25,6 +25,8 @@ def service(port: dict[str, Any], type: str = "LoadBalancer", ip: str = "10.0.0.
         (service({"port": 53, "protocol": "UDP"}), ["10.0.0.9:53/udp"]),
         (service({"port": 80, "nodePort": 30080}, "NodePort"), ["http://10.9.0.1:30080/"]),
         (service({"port": 22, "nodePort": 30022}, "NodePort"), ["10.9.0.1:30022"]),
+        (service({"port": 8080, "name": "http"}, ip="fd00::9"), ["http://[fd00::9]:8080/"]),
+        (service({"port": 22}, ip="fd00::9"), ["[fd00::9]:22"]),
         (service({"port": 80}, "ClusterIP"), []),
         ({"spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}}, []),
     ],

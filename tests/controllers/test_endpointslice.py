@@ -57,6 +57,15 @@ def test_pods_are_endpoints_with_what_clients_need() -> None:
     assert found["ports"] == [{"name": "", "port": 80, "protocol": "TCP"}]
 
 
+def test_each_family_has_slices_of_its_own() -> None:
+    status = pod_status("10.2.0.7") | {"podIPs": [{"ip": "10.2.0.7"}, {"ip": "fd00::7"}]}
+    found = slices(world_of((pod(), status), (pod("old"), pod_status("10.2.0.8")), ipFamilies=["IPv4", "IPv6"]))
+    told = {one["addressType"]: [end["addresses"] for end in one["endpoints"]] for one in found}
+    assert told == {"IPv4": [["10.2.0.8"], ["10.2.0.7"]], "IPv6": [["fd00::7"]]}
+    (only,) = slices(world_of((pod(), status), ipFamilies=["IPv6"]))
+    assert only["addressType"] == "IPv6" and len(only["endpoints"]) == 1
+
+
 @pytest.mark.parametrize(
     ("ready", "deleting", "publishes", "expected"),
     [

@@ -80,6 +80,26 @@ def test_an_address_that_cannot_be_is_refused_with_words(wanted: str, why: str) 
     assert why in world.notes[0].message
 
 
+def test_each_family_of_the_service_has_an_address() -> None:
+    both = {controller: {"config": ControllerConfig(
+        loadbalancer_cidr=POOL, node_names=("n1",), loadbalancer_cidr6="fd00:0:0:2::/112")}}  # fmt: skip
+    world = World()
+    asked = {"metallb.io/loadBalancerIPs": "10.9.0.5, fd00:0:0:2::5"}
+    for name, families in (("one", ["IPv6"]), ("two", ["IPv6", "IPv4"]), ("plain", None)):
+        world.put(SERVICE, service(name, type="LoadBalancer", **({"ipFamilies": families} if families else {})))
+    made = service("asks", type="LoadBalancer", ipFamilies=["IPv4", "IPv6"])
+    made["metadata"]["annotations"] = asked
+    world.put(SERVICE, made)
+    world.settle(both)
+    held = {name: [one["ip"] for one in status(world, name)["loadBalancer"]["ingress"]]
+            for name in ("one", "two", "plain", "asks")}  # fmt: skip
+    assert [[":" in ip for ip in held[name]] for name in ("one", "two", "plain")] == [[True], [True, False], [False]]
+    assert held["asks"] == ["10.9.0.5", "fd00:0:0:2::5"] and held["one"] != held["two"][:1]
+    world.update(SERVICE, "default", "two", {"spec": {"ipFamilies": ["IPv6"]}})
+    world.settle(both)
+    assert [one["ip"] for one in status(world, "two")["loadBalancer"]["ingress"]] == held["two"][:1]
+
+
 def test_another_type_gives_the_address_back() -> None:
     world = World()
     balancer(world)

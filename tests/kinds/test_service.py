@@ -33,9 +33,14 @@ def test_defaults(given: Object, wanted: Object) -> None:
 
 @pytest.mark.parametrize(("given", "told"), [
     ({"ports": []}, "spec.ports: Required value"),
-    ({"ipFamilyPolicy": "RequireDualStack"},
-     'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services'),
-    ({"ipFamilies": ["IPv4", "IPv6"]}, 'spec.ipFamilies[1]: Invalid value: "IPv6": not configured on this cluster'),
+    ({"ipFamilies": ["IPv4", "IPv5"]}, 'spec.ipFamilies[1]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"'),
+    ({"ipFamilies": ["IPv4", "IPv4"]}, 'spec.ipFamilies[1]: Duplicate value: "IPv4"'),
+    ({"clusterIPs": ["fd00::1"], "ipFamilies": ["IPv4"]}, 'spec.clusterIPs[0]: Invalid value: "fd00::1": '
+     "expected an IPv4 value as indicated by `ipFamilies[0]`"),
+    ({"clusterIPs": ["10.1.0.1", "10.1.0.2"]}, 'spec.clusterIPs: Invalid value: ["10.1.0.1","10.1.0.2"]: '
+     "may specify no more than one IP for each IP family"),
+    ({"clusterIPs": ["10.1.0.1", "fd00::1", "fd00::2"]}, 'spec.clusterIPs: Invalid value: '
+     '["10.1.0.1","fd00::1","fd00::2"]: may only hold up to 2 values'),
     ({"ipFamilyPolicy": "Any"},
      'spec.ipFamilyPolicy: Unsupported value: "Any": supported values: "PreferDualStack", "RequireDualStack", "SingleStack"'),
     ({"ports": [{"port": 0}]}, "spec.ports[0].port: Required value"),

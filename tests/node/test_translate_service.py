@@ -10,7 +10,7 @@ from vmpod.drivers.net.network import Forward, Guest
 from vmpod.model.meta import Object
 from vmpod.node.translate.service import Translation, forwards_of, guests_of, translate, warnings_of
 
-NODE = "10.128.0.1"
+NODE, NODE6 = "10.128.0.1", "fd00::1"
 
 
 def service(name: str = "web", **spec: Any) -> Object:
@@ -36,7 +36,7 @@ def slice_(*endpoints: Object, name: str = "web", ports: list[Object] | None = N
 
 def seen(*objects: Object) -> Translation:
     services = [one for one in objects if "spec" in one]
-    return translate(services, [one for one in objects if "spec" not in one], node_address=NODE)
+    return translate(services, [one for one in objects if "spec" not in one], node_addresses=[NODE])
 
 
 ONE, TWO = endpoint("10.128.0.16"), endpoint("10.128.0.17")
@@ -54,10 +54,10 @@ def test_cluster_ip() -> None:
 def test_load_balancer_and_node_port_forward_on_all_their_addresses() -> None:
     balanced = service(
         type="LoadBalancer", ports=[{"port": 22, "nodePort": 30022}],
-        status={"loadBalancer": {"ingress": [{"ip": "10.128.32.4"}, {"hostname": "x"}, {"ip": "fd00::1"}]}},
+        status={"loadBalancer": {"ingress": [{"ip": "10.128.32.4"}, {"hostname": "x"}, {"ip": "fd02::4"}]}},
     )  # fmt: skip
     fronts = [(f.address, f.port) for f in seen(balanced, slice_(ONE)).forwards]
-    assert fronts == [("10.96.0.20", 22), ("10.128.32.4", 22), (NODE, 30022)]
+    assert fronts == [("10.96.0.20", 22), ("10.128.32.4", 22), ("fd02::4", 22), (NODE, 30022)]
 
 
 def test_a_type_that_changed_back_drops_its_balancer_address() -> None:
@@ -131,18 +131,36 @@ def test_a_service_not_yet_given_an_address() -> None:
     assert found.forwards == () and found.snapshot.addresses == {}
 
 
-def test_slices_of_others_and_of_ipv6_are_left_out() -> None:
+def test_slices_of_others_and_of_another_family_are_left_out() -> None:
     other = slice_(ONE, name="other")
-    six = slice_(ONE) | {"addressType": "IPv6"}
-    assert forwards_of(service(), [], node_address=NODE) == list(seen(service(), other, six).forwards)
+    six, names = slice_(ONE) | {"addressType": "IPv6"}, slice_(ONE, suffix="n") | {"addressType": "FQDN"}
+    assert forwards_of(service(), [], node_addresses=[NODE]) == list(seen(service(), other, six, names).forwards)
+
+
+def test_each_family_goes_to_its_own_endpoints() -> None:
+    both = service(clusterIPs=["10.96.0.20", "fd01::20"], ipFamilies=["IPv4", "IPv6"], type="NodePort",
+                   ports=[{"port": 80, "nodePort": 30080, "name": "web"}])
+    ports = [{"name": "web", "port": 8080, "protocol": "TCP"}]
+    four = slice_(ONE, ports=ports)
+    six = slice_(endpoint("fd00::10"), suffix="y", ports=ports) | {"addressType": "IPv6"}
+    found = translate([both], [four, six], node_addresses=[NODE, NODE6])
+    ends, ends6 = (("10.128.0.16", 8080),), (("fd00::10", 8080),)
+    assert found.forwards == (
+        Forward("10.96.0.20", "TCP", 80, ends), Forward("fd01::20", "TCP", 80, ends6),
+        Forward(NODE, "TCP", 30080, ends), Forward(NODE6, "TCP", 30080, ends6))  # fmt: skip
+    assert found.snapshot.addresses == {"web.shop.svc.cluster.local": ("10.96.0.20", "fd01::20")}
+    only = service(clusterIP="fd01::20", ipFamilies=["IPv6"], type="NodePort", ports=[{"port": 80, "nodePort": 30080}])
+    assert [one.address for one in translate([only], [], node_addresses=[NODE, NODE6]).forwards] == ["fd01::20", NODE6]
+    bare = translate([service(clusterIP="None", ports=[])], [six], node_addresses=[NODE])
+    assert bare.snapshot.addresses["fd00--10.web.shop.svc.cluster.local"] == ("fd00::10",)
 
 
 def test_what_is_not_honoured_is_told_by_path() -> None:
     assert warnings_of(service()) == []
     told = warnings_of(service(
-        externalIPs=["1.2.3.4"], ports=[{"port": 1, "protocol": "SCTP"}], clusterIPs=["10.96.0.20", "fd00::1"]
+        externalIPs=["1.2.3.4"], ports=[{"port": 1, "protocol": "SCTP"}]
     ))  # fmt: skip
-    assert [text.split(":")[0] for text in told] == ["spec.externalIPs", "spec.ports[0].protocol", "spec.clusterIPs"]
+    assert [text.split(":")[0] for text in told] == ["spec.externalIPs", "spec.ports[0].protocol"]
     assert seen(service(ports=[{"port": 1, "protocol": "SCTP"}])).forwards == ()
 
 

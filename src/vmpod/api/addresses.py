@@ -11,6 +11,7 @@ _DNS_OFFSET = 10
 _SAMPLES = 64
 
 Holder = tuple[str, str]  # namespace, name of the Service
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ServiceAddresses:
@@ -19,12 +20,20 @@ class ServiceAddresses:
     Held in memory only: the Services in the store are the truth, read once at the start.
     """
 
-    def __init__(self, cidr: str, ports: tuple[int, int], *, rng: random.Random | None = None) -> None:
+    def __init__(self, cidr: str, ports: tuple[int, int], *, cidr6: str = "", rng: random.Random | None = None) -> None:
         self.network = ipaddress.IPv4Network(cidr)
+        self.networks: dict[str, _Network] = {"IPv4": self.network}
+        if cidr6:
+            self.networks["IPv6"] = ipaddress.IPv6Network(cidr6)
         self.ports = ports
         self._rng = rng or random.Random()
         self._ips: dict[str, Holder] = {}
         self._ports: dict[tuple[str, int], Holder] = {}
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of addresses that there are, the first one being the default."""
+        return tuple(self.networks)
 
     @property
     def reserved(self) -> dict[str, Holder]:
@@ -37,41 +46,43 @@ class ServiceAddresses:
     def take_ip(self, ip: str, holder: Holder) -> str:
         """Why the address cannot be had; empty when it now is the holder's."""
         try:
-            address = ipaddress.IPv4Address(ip)
+            address = ipaddress.ip_address(ip)
         except ValueError:
             return "must be a valid IP address, (e.g. 10.9.8.7)"
-        if address not in self.network or ip in (str(self.network[0]), str(self.network[-1])):
+        network = self.networks.get(f"IPv{address.version}", self.network)
+        if address not in network or address in (network[0], network[-1]):
             return (
                 f"failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. "
-                f"The range of valid IPs is {self.network}"
+                f"The range of valid IPs is {network}"
             )
+        ip = str(address)
         if self._ips.get(ip, holder) != holder:
             return f"failed to allocate IP {ip}: provided IP is already allocated"
         self._ips[ip] = holder
         return ""
 
-    def next_ip(self, holder: Holder) -> str:
-        """A free address, now the holder's; empty when the range is full.
+    def next_ip(self, holder: Holder, family: str = "IPv4") -> str:
+        """A free address of a family that there is, now the holder's; empty when the range is full.
 
         The reserved ones are left alone, except to those that they are reserved for.
         """
         for ip, owner in self.reserved.items():
-            if owner == holder and ip not in self._ips:
+            if family == "IPv4" and owner == holder and ip not in self._ips:
                 self._ips[ip] = holder
                 return ip
-        for ip in self._candidates():
+        for ip in self._candidates(self.networks[family]):
             if ip not in self._ips and ip not in self.reserved:
                 self._ips[ip] = holder
                 return ip
         return ""
 
-    def _candidates(self) -> Iterator[str]:
+    def _candidates(self, network: _Network) -> Iterator[str]:
         """Some addresses at random, then all: random so that a freed one is not soon somebody else's."""
-        size: int = self.network.num_addresses
+        size: int = network.num_addresses
         for _ in range(_SAMPLES):
-            yield str(self.network[self._rng.randrange(1, size - 1)])
+            yield str(network[self._rng.randrange(1, size - 1)])
         for offset in range(1, size - 1):
-            yield str(self.network[offset])
+            yield str(network[offset])
 
     def take_port(self, protocol: str, port: int, holder: Holder) -> str:
         """Why the node port cannot be had; empty when it now is the holder's."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from vmpod.api import instancetypes, migrations, podaccounts
+from vmpod.api import families, instancetypes, migrations, podaccounts
 from vmpod.api.call import Backend, Call
 from vmpod.kinds import (
     NAMESPACE,
@@ -105,18 +105,21 @@ def _allocate(call: Call, obj: Object) -> None:
 
 
 def _allocate_ip(call: Call, spec: dict[str, Any]) -> list[status.FieldError]:
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
-    wanted = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
-    holder = (call.namespace, call.name)
-    if wanted and wanted != _HEADLESS:
-        if fault := call.backend.addresses.take_ip(wanted, holder):
-            return [status.wrong("spec.clusterIPs", [wanted], fault)]
-    elif not wanted:
-        wanted = call.backend.addresses.next_ip(holder)
-        if not wanted:
+    known, holder = call.backend.addresses, (call.namespace, call.name)
+    if faults := families.settle(spec, known.families):
+        return faults
+    ips = families.addresses_of(spec)
+    if ips[:1] == [_HEADLESS]:
+        spec["clusterIP"], spec["clusterIPs"] = _HEADLESS, [_HEADLESS]
+        return []
+    for ip in ips:
+        if fault := known.take_ip(ip, holder):
+            return [status.wrong("spec.clusterIPs", [ip], fault)]
+    for family in spec["ipFamilies"][len(ips):]:
+        if not (ip := known.next_ip(holder, family) if family in known.families else ""):
             raise status.internal("failed to allocate a serviceIP: range is full")
-    spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
+        ips.append(ip)
+    spec["clusterIP"], spec["clusterIPs"] = ips[0], ips
     return []
 
 
@@ -146,6 +149,7 @@ def _keep_allocations(new: Object, old: Object) -> None:
     """What a client leaves out of an update stays as it was given (Service registry, patchAllocatedValues)."""
     spec, stored = new.setdefault("spec", {}), old.get("spec") or {}
     kind, before = spec.get("type") or "ClusterIP", stored.get("type") or "ClusterIP"
+    families.trim(spec, stored)
     if kind == "ExternalName":
         if before != kind and spec.get("clusterIP") == stored.get("clusterIP"):
             spec.pop("clusterIP", None)

@@ -29,7 +29,7 @@ class Api:
 
     def __init__(self, store: Store, streams: Streams | None = None, config: ApiConfig | None = None) -> None:
         self.config = config or ApiConfig()
-        addresses = ServiceAddresses(self.config.service_cidr, self.config.node_ports)
+        addresses = ServiceAddresses(self.config.service_cidr, self.config.node_ports, cidr6=self.config.service_cidr6)
         self.backend = Backend(store, streams or NoStreams(), self.config, addresses, Pages())
         admission.settle_all(self.backend)
 

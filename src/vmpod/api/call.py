@@ -21,12 +21,13 @@ from vmpod.store import Record, Store
 class ApiConfig:
     """What an API serves as; the ranges are free of the host's own routes.
 
-    `service_cidr`: of it, address 1 is the API's and address 10 the cluster DNS's. `version` is the gitVersion
-    that /version reports. `upload_key` signs upload tokens; a new one with each engine ends those of the last.
-    `account_key` signs the tokens of service accounts.
+    `service_cidr`: of it, address 1 is the API's and address 10 the cluster DNS's. `service_cidr6` is empty where
+    Services have IPv4 only. `version` is the gitVersion that /version reports. `upload_key` signs upload tokens; a new
+    one with each engine ends those of the last. `account_key` signs the tokens of service accounts.
     """
 
     service_cidr: str = "10.96.0.0/16"
+    service_cidr6: str = ""
     node_ports: tuple[int, int] = (30000, 32767)
     version: str = "v1.35.0+vmpod"
     kubevirt_version: str = "v1.9.0+vmpod"

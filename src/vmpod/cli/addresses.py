@@ -30,7 +30,7 @@ def addresses(service: Object, node: str) -> list[str]:
 
 
 def _address(ip: str, number: int, port: Object) -> str:
-    label = str(port.get("name") or "")
+    label, ip = str(port.get("name") or ""), f"[{ip}]" if ":" in ip else ip
     if port.get("protocol", "TCP") != "TCP":
         return f"{ip}:{number}/{port['protocol'].lower()}"
     if not (port.get("port") in (80, 443) or label.startswith(("http", "web"))):

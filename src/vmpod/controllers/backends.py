@@ -42,18 +42,25 @@ def is_selecting(service: Object) -> bool:
     return bool(get(service, "spec", "selector")) and get(service, "spec", "type") != "ExternalName"
 
 
-def backends(service: Object, selected: Iterable[Object]) -> list[Backend]:
-    """The pods that have an address and have not ended, sorted by name; pods that lack every port are left out."""
-    found = [_backend(service, pod) for pod in selected if pods.pod_ip(pod) and not pods.is_terminal(pod)]
+def families(service: Object) -> tuple[str, ...]:
+    """The families of addresses that a Service has, the first one first."""
+    return tuple(get(service, "spec", "ipFamilies", default=())) or ("IPv4",)
+
+
+def backends(service: Object, selected: Iterable[Object], family: str) -> list[Backend]:
+    """The pods that have an address of a family and have not ended, sorted by name; pods that lack every port are
+    left out."""
+    found = [_backend(service, pod, ip) for pod in selected
+             if (ip := pods.pod_ip_of(pod, family)) and not pods.is_terminal(pod)]  # fmt: skip
     wants_ports = bool(get(service, "spec", "ports"))
     return sorted((one for one in found if one.ports or not wants_ports), key=lambda one: one.pod)
 
 
-def _backend(service: Object, pod: Object) -> Backend:
+def _backend(service: Object, pod: Object, ip: str) -> Backend:
     hostname = str(get(pod, "spec", "hostname", default=""))
     is_named = hostname and get(pod, "spec", "subdomain") == name(service)
     return Backend(
-        pods.pod_ip(pod), name(pod), uid(pod), str(get(pod, "spec", "nodeName", default="")),
+        ip, name(pod), uid(pod), str(get(pod, "spec", "nodeName", default="")),
         hostname if is_named else "", pods.is_ready(pod), is_deleting(pod), tuple(_ports(service, pod)),
     )
 

@@ -11,6 +11,7 @@ from vmpod.controllers.backends import (
     Backend,
     backends,
     by_ports,
+    families,
     is_selecting,
     render_ports,
     services_of,
@@ -78,7 +79,7 @@ def _told(endpoints: Object) -> tuple[object, ...]:
 def desired(service: Object, selected: Sequence[Object]) -> Object:
     """The Endpoints object of a Service; pods on their way out are in it only with publishNotReadyAddresses."""
     publishes = bool(get(service, "spec", "publishNotReadyAddresses"))
-    found = [one for one in backends(service, selected) if publishes or not one.is_terminating]
+    found = [one for one in backends(service, selected, families(service)[0]) if publishes or not one.is_terminating]
     marks = labels(service) | {MANAGED_BY: _CONTROLLER}
     if get(service, "spec", "clusterIP") == "None":
         marks[_HEADLESS] = ""

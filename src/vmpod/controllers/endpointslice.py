@@ -12,6 +12,7 @@ from vmpod.controllers.backends import (
     Port,
     backends,
     by_ports,
+    families,
     is_selecting,
     render_ports,
     services_of,
@@ -75,25 +76,30 @@ def _differs(found: Object, wanted: Object) -> bool:
 
 
 def desired(service: Object, selected: Sequence[Object]) -> list[Object]:
-    """The slices that should exist; one without endpoints when nothing is selected."""
+    """The slices that should exist, one without endpoints when nothing is selected; each holds one family."""
     if not is_selecting(service):
         return []
-    groups = by_ports(backends(service, selected)) or {(): []}
+    return [one for family in families(service) for one in _of_family(service, selected, family)]
+
+
+def _of_family(service: Object, selected: Sequence[Object], family: str) -> list[Object]:
+    groups = by_ports(backends(service, selected, family)) or {(): []}
+    mark = "" if family == "IPv4" else f".{family}"
     return [
-        _slice(service, f"{index}.{start}", ports, members[start : start + _LIMIT])
+        _slice(service, f"{index}.{start}{mark}", family, ports, members[start : start + _LIMIT])
         for index, (ports, members) in enumerate(groups.items())
         for start in range(0, max(1, len(members)), _LIMIT)
     ]
 
 
-def _slice(service: Object, place: str, ports: Iterable[Port], members: Sequence[Backend]) -> Object:
+def _slice(service: Object, place: str, family: str, ports: Iterable[Port], members: Sequence[Backend]) -> Object:
     made = f"{name(service)}-{suffix(uid(service), place)}"
     inherited = {key: text for key, text in labels(service).items() if key != _HEADLESS}
     marks = inherited | {SERVICE_NAME: name(service), MANAGED_BY: _CONTROLLER}
     if get(service, "spec", "clusterIP") == "None":
         marks[_HEADLESS] = ""
     return {
-        "apiVersion": ENDPOINTSLICE.api_version, "kind": "EndpointSlice", "addressType": "IPv4",
+        "apiVersion": ENDPOINTSLICE.api_version, "kind": "EndpointSlice", "addressType": family,
         "metadata": {
             "name": made, "generateName": f"{name(service)}-", "namespace": namespace(service), "labels": marks,
             "ownerReferences": [owner_reference(service)],

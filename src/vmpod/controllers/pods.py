@@ -66,3 +66,9 @@ def trouble(pod: Object) -> tuple[str, str] | None:
 def pod_ip(pod: Object) -> str:
     """`status.podIP`, empty until the network is attached."""
     return str(get(pod, "status", "podIP", default=""))
+
+
+def pod_ip_of(pod: Object, family: str) -> str:
+    """The pod's address of a family, empty without one."""
+    found = [str(one.get("ip") or "") for one in get(pod, "status", "podIPs", default=())] or [pod_ip(pod)]
+    return next((ip for ip in found if ip and (":" in ip) == (family == "IPv6")), "")

@@ -108,7 +108,9 @@ class ServiceMap:
 
     def _translate(self) -> Translation:
         machines = self._cache.list(VIRTUALMACHINEINSTANCE) if self._machines else []
+        config = self._network.config
+        nodes = (config.gateway, config.gateway6) if config.block6 else (config.gateway,)
         return translate(
-            self._cache.list(SERVICE), self._cache.list(ENDPOINTSLICE), node_address=self._network.config.gateway,
+            self._cache.list(SERVICE), self._cache.list(ENDPOINTSLICE), node_addresses=nodes,
             guests=guests_of(machines, self._domain), domain=self._domain,
         )  # fmt: skip

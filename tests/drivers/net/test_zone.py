@@ -6,23 +6,24 @@ import socket
 
 import pytest
 
-from vmpod.drivers.net.dnswire import AAAA, CNAME, NOERROR, NXDOMAIN, PTR, SRV, A
+from vmpod.drivers.net.dnswire import AAAA, ANY, CNAME, NOERROR, NXDOMAIN, PTR, SRV, A
 from vmpod.drivers.net.zone import Zone
 
 ZONE = Zone({
-    "domain": "cluster.local", "reverse": ["10.128.0.0/20", "10.128.16.0/20"],
+    "domain": "cluster.local", "reverse": ["10.128.0.0/20", "10.128.16.0/20", "fd00:0:0:1::/112"],
     "a": {
         "web.shop.svc.cluster.local": ["10.128.16.20"],
         "peers.shop.svc.cluster.local": ["10.128.0.16", "10.128.0.17"],
         "db-0.peers.shop.svc.cluster.local": ["10.128.0.16"],
         "empty.shop.svc.cluster.local": [],
+        "both.shop.svc.cluster.local": ["10.128.16.21", "fd00:0:0:1::15"],
     },
     "srv": {"_http._tcp.web.shop.svc.cluster.local": [[80, "web.shop.svc.cluster.local"]]},
     "cname": {
         "out.shop.svc.cluster.local": "example.com", "in.shop.svc.cluster.local": "web.shop.svc.cluster.local",
         "loop.shop.svc.cluster.local": "loop.shop.svc.cluster.local",
     },
-    "ptr": {"10.128.16.20": "web.shop.svc.cluster.local"},
+    "ptr": {"10.128.16.20": "web.shop.svc.cluster.local", "fd00:0:0:1::15": "both.shop.svc.cluster.local"},
 })  # fmt: skip
 
 
@@ -50,6 +51,14 @@ def addresses(name: str) -> list[str]:
     ("a.10-1-2-3.shop.pod.cluster.local", A, NXDOMAIN, 0),
     ("20.16.128.10.in-addr.arpa", PTR, NOERROR, 1),
     ("21.16.128.10.in-addr.arpa", PTR, NXDOMAIN, 0),
+    ("both.shop.svc.cluster.local", A, NOERROR, 1),
+    ("both.shop.svc.cluster.local", AAAA, NOERROR, 1),
+    ("both.shop.svc.cluster.local", ANY, NOERROR, 2),
+    ("fd00--2.shop.pod.cluster.local", AAAA, NOERROR, 1),
+    ("fd00--2.shop.pod.cluster.local", A, NOERROR, 0),
+    ("fd00--2--3.shop.pod.cluster.local", AAAA, NXDOMAIN, 0),
+    (f"{'.'.join('5100000000000000')}.{'.'.join('10000000000000df')}.ip6.arpa", PTR, NOERROR, 1),
+    (f"{'.'.join('6100000000000000')}.{'.'.join('10000000000000df')}.ip6.arpa", PTR, NXDOMAIN, 0),
 ])  # fmt: skip
 def test_find(name: str, kind: int, code: int, answers: int) -> None:
     found = ZONE.find(name, kind)
@@ -75,6 +84,8 @@ def test_addresses_take_turns() -> None:
 @pytest.mark.parametrize(("name", "ours"), [
     ("x.cluster.local", True), ("cluster.local", True), ("xcluster.local", False), ("example.com", False),
     ("1.0.128.10.in-addr.arpa", True), ("1.0.129.10.in-addr.arpa", False), ("128.10.in-addr.arpa", False), ("", False),
+    (f"{'.'.join('6100000000000000')}.{'.'.join('10000000000000df')}.ip6.arpa", True), ("0.8.0.a.ip6.arpa", False),
+    (f"{'.'.join('6100000000000000')}.{'.'.join('20000000000000df')}.ip6.arpa", False),
 ])  # fmt: skip
 def test_covers(name: str, ours: bool) -> None:
     assert ZONE.covers(name) is ours

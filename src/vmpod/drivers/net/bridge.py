@@ -39,9 +39,9 @@ def _devices(config: NetworkConfig) -> tuple[tuple[str, str], ...]:
 
 
 def _batch6(config: NetworkConfig) -> str:
-    return (
-        f"addr replace {config.gateway6}/{config.pods6.prefixlen} dev {config.bridge} nodad\n"
-        f"route replace {config.services6} dev {config.service_device} src {config.gateway6}\n"
+    return f"addr replace {config.gateway6}/{config.pods6.prefixlen} dev {config.bridge} nodad\n" + "".join(
+        f"route replace {cidr} dev {config.service_device} src {config.gateway6}\n"
+        for cidr in (config.services6, config.loadbalancers6)
     )
 
 

@@ -48,6 +48,10 @@ class NetworkConfig:
         return ranges.part6(self.block6, 1, 112)
 
     @property
+    def loadbalancers6(self) -> IPv6Network:
+        return ranges.part6(self.block6, 2, 112)
+
+    @property
     def gateway6(self) -> str:
         return str(self.pods6[1])
 

@@ -101,6 +101,8 @@ def write_name(name: str) -> bytes:
 
 
 def address(name: str, ip: str, ttl: int) -> Record:
+    if ":" in ip:
+        return name, AAAA, ttl, socket.inet_pton(socket.AF_INET6, ip)
     return name, A, ttl, socket.inet_aton(ip)
 
 

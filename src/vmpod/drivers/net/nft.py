@@ -39,7 +39,8 @@ def four(config: NetworkConfig) -> Family:
 
 def six(config: NetworkConfig) -> Family:
     """The home's IPv6, where it has one."""
-    return Family("ip6", "icmpv6", str(config.pods6), (str(config.services6),), (config.gateway6,))
+    services = (str(config.services6), str(config.loadbalancers6))
+    return Family("ip6", "icmpv6", str(config.pods6), services, (config.gateway6,))
 
 
 def families(config: NetworkConfig) -> tuple[Family, ...]:

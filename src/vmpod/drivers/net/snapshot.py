@@ -26,8 +26,8 @@ class Guest:
 class Snapshot:
     """All names of the cluster domain, full names in lower case without the last dot.
 
-    `addresses`: name → IPv4 addresses; `services`: SRV name → (port, target name); `aliases`: name → other name;
-    `pointers`: address → name; `guests`: pod uid → what its guest is told.
+    `addresses`: name → addresses of both families; `services`: SRV name → (port, target name); `aliases`: name →
+    other name; `pointers`: address → name; `guests`: pod uid → what its guest is told.
     """
 
     domain: str = "cluster.local"
@@ -47,7 +47,8 @@ def encode(snapshot: Snapshot, config: NetworkConfig, attachments: Iterable[Atta
     leases += [_link_lease(a, link) for a in attached for link in a.links if link.wish.tap and link.addresses]
     return json.dumps({
         "domain": snapshot.domain, "egress": config.egress, "listen": config.dns_address,
-        "reverse": [config.pod_cidr, config.service_cidr, config.loadbalancer_cidr],
+        "reverse": [config.pod_cidr, config.service_cidr, config.loadbalancer_cidr,
+                    *(map(str, (config.pods6, config.services6, config.loadbalancers6)) if config.block6 else ())],
         "a": dict(snapshot.addresses), "srv": dict(snapshot.services), "cname": dict(snapshot.aliases),
         "ptr": dict(snapshot.pointers), "leases": leases,
     }).encode()  # fmt: skip
@@ -76,7 +77,7 @@ def _lease(a: Attachment, nic: MachineNic, config: NetworkConfig, guest: Guest) 
     # a card that is told its servers is told its domains with them, and there may be none
     search = nic.search if nic.servers else nic.search or guest.search
     return {
-        "netns": a.netns_path, "device": GUEST_BRIDGE, "mac": a.guest_mac, "ip": a.guest_ip,
+        "netns": a.netns_path, "device": GUEST_BRIDGE, "mac": a.guest_mac, "ip": a.guest_ip, "ip6": a.guest_ip6,
         "mask": str(network.netmask), "router": router, "server": router, "dns": config.dns_address,
         "mtu": a.mtu, "hostname": nic.hostname or guest.hostname, "search": list(search),
         "servers": list(nic.servers), "routes": [], "options": [list(option) for option in nic.options],

@@ -6,17 +6,16 @@ Follows the Kubernetes DNS specification 1.1.0 (services, headless services, SRV
 from __future__ import annotations
 
 import socket
-import struct
 
 from vmpod.drivers.net import dnswire
-from vmpod.drivers.net.dnswire import ANY, CNAME, NOERROR, NXDOMAIN, PTR, SRV, A, Record
+from vmpod.drivers.net.dnswire import AAAA, ANY, CNAME, NOERROR, NXDOMAIN, PTR, SRV, A, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 TTL_S = 5  # as CoreDNS answers for cluster names
-_ARPA = ".in-addr.arpa"
+_ARPA, _ARPA6 = ".in-addr.arpa", ".ip6.arpa"
 _HOPS = 8
 
 
@@ -63,7 +62,7 @@ class Zone:
 
     def find(self, name: str, qtype: int) -> Found:
         """What there is under a name that the zone covers."""
-        if name.endswith(_ARPA):
+        if name.endswith((_ARPA, _ARPA6)):
             return self._find_pointer(name, qtype)
         answers: list[Record] = []
         for _ in range(_HOPS):
@@ -80,8 +79,8 @@ class Zone:
 
     def _find_here(self, name: str, qtype: int, answers: list[Record]) -> Found:
         extras: list[Record] = []
-        if qtype in (A, ANY):
-            answers += self._addresses(name)
+        if qtype in (A, AAAA, ANY):
+            answers += [one for one in self._addresses(name) if qtype in (one[1], ANY)]
         if qtype in (SRV, ANY):
             for port, target in self._srv.get(name, ()):
                 answers.append(dnswire.service(name, port, target, TTL_S))
@@ -99,11 +98,14 @@ class Zone:
         return [dnswire.address(name, ip, TTL_S) for ip in (*ips[first:], *ips[:first])]
 
     def _pod_address(self, name: str) -> str:
-        """`10-1-2-3.NAMESPACE.pod.DOMAIN` is 10.1.2.3, whether or not such a pod runs."""
-        if not name.endswith(f".pod.{self.domain}"):
-            return ""
+        """`10-1-2-3.NAMESPACE.pod.DOMAIN` is 10.1.2.3, whether or not such a pod runs; `fd00--2` is fd00::2."""
         label, _, rest = name.partition(".")
-        return label.replace("-", ".") if rest.count(".") == self.domain.count(".") + 2 and _is_dashed(label) else ""
+        if not name.endswith(f".pod.{self.domain}") or rest.count(".") != self.domain.count(".") + 2:
+            return ""
+        if _is_dashed(label):
+            return label.replace("-", ".")
+        six = label.replace("-", ":")
+        return six if label.count("-") > 1 and _packed6(six) else ""
 
     def _find_pointer(self, name: str, qtype: int) -> Found:
         target = self._ptr.get(_reverse_address(name))
@@ -118,19 +120,31 @@ def _is_dashed(label: str) -> bool:
 
 
 def _reverse_address(name: str) -> str:
-    """The address in `3.2.1.10.in-addr.arpa`; empty when the name is no whole one."""
+    """The address in `3.2.1.10.in-addr.arpa`, or in 32 digits of ip6.arpa; empty when the name is no whole one."""
+    if name.endswith(_ARPA6):
+        digits = name[: -len(_ARPA6)].split(".")[::-1]
+        whole = ":".join("".join(digits[at : at + 4]) for at in range(0, len(digits), 4))
+        packed = _packed6(whole) if [len(digit) for digit in digits] == [1] * 32 else b""
+        return socket.inet_ntop(socket.AF_INET6, packed) if packed else ""
     if not name.endswith(_ARPA):
         return ""
     parts = name[: -len(_ARPA)].split(".")[::-1]
     return ".".join(parts) if _is_dashed("-".join(parts)) else ""
 
 
+def _packed6(ip: str) -> bytes:
+    """An IPv6 address in 16 bytes; none for what is no such address."""
+    try:
+        return socket.inet_pton(socket.AF_INET6, ip)
+    except (OSError, ValueError):
+        return b""
+
+
 def _number(ip: str) -> int:
-    value: int = struct.unpack("!I", socket.inet_aton(ip))[0]
-    return value
+    return int.from_bytes(_packed6(ip) if ":" in ip else socket.inet_aton(ip), "big")
 
 
 def _range(cidr: str) -> tuple[int, int]:
     ip, _, prefix = cidr.partition("/")
-    mask = 0xFFFFFFFF << (32 - int(prefix)) & 0xFFFFFFFF
+    mask = -1 << ((128 if ":" in ip else 32) - int(prefix))
     return _number(ip) & mask, mask

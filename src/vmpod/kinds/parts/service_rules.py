@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from vmpod.kinds.parts import checks
 from vmpod.kinds.parts.addresses import RULE, version_of
@@ -14,6 +15,7 @@ from vmpod.model.status import FieldError, duplicate, not_supported, refused, re
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 EXTERNAL = ("NodePort", "LoadBalancer")
+FAMILIES = ("IPv4", "IPv6")
 
 
 def service_errors(new: Object, old: Object | None) -> list[FieldError]:
@@ -32,17 +34,27 @@ def service_errors(new: Object, old: Object | None) -> list[FieldError]:
 
 
 def _family_errors(spec: Object) -> Iterator[FieldError]:
-    """Pods and Services have IPv4 here, as on a single-stack cluster; PreferDualStack is content with that."""
+    """What holds on any cluster; which families this one has is known to admission."""
     if spec.get("type") == "ExternalName":
         return
     yield from checks.one_of(spec, "ipFamilyPolicy", "spec", ("PreferDualStack", "RequireDualStack", "SingleStack"))
-    if spec.get("ipFamilyPolicy") == "RequireDualStack":
-        told = "this cluster is not configured for dual-stack services"
-        yield wrong("spec.ipFamilyPolicy", "RequireDualStack", told)
-    families = spec.get("ipFamilies")
-    for number, family in enumerate(families if isinstance(families, list) else ()):
-        if family != "IPv4":
-            yield wrong(f"spec.ipFamilies[{number}]", family, "not configured on this cluster")
+    families = _listed(spec, "ipFamilies")
+    for number, family in enumerate(families):
+        if family not in FAMILIES:
+            yield not_supported(f"spec.ipFamilies[{number}]", family, FAMILIES)
+        elif family in families[:number]:
+            yield duplicate(f"spec.ipFamilies[{number}]", family)
+    if len(families) > len(FAMILIES):
+        yield wrong("spec.ipFamilies", families, "may only hold up to 2 values")
+    for number, (family, address) in enumerate(zip(families, _listed(spec, "clusterIPs"), strict=False)):
+        if version_of(address) and family in FAMILIES and family != f"IPv{version_of(address)}":
+            told = f"expected an {family} value as indicated by `ipFamilies[{number}]`"
+            yield wrong(f"spec.clusterIPs[{number}]", address, told)
+
+
+def _listed(spec: Object, key: str) -> list[Any]:
+    found = spec.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _is_headless(spec: Object) -> bool:
@@ -117,6 +129,10 @@ def _address_errors(spec: Object) -> Iterator[FieldError]:
             yield wrong(f"spec.clusterIPs[{index}]", address, RULE)
     if spec.get("clusterIP") and addresses[0] != spec["clusterIP"]:
         yield wrong("spec.clusterIPs", addresses, "first value must match `clusterIP`")
+    if len(addresses) > len(FAMILIES):
+        yield wrong("spec.clusterIPs", addresses, "may only hold up to 2 values")
+    elif len(addresses) > 1 and len({version_of(address) for address in addresses} - {0}) < len(addresses):
+        yield wrong("spec.clusterIPs", addresses, "may specify no more than one IP for each IP family")
     external = spec.get("externalIPs")
     for index, address in enumerate(external if isinstance(external, list) else []):
         if not version_of(address):
@@ -130,3 +146,7 @@ def _update_errors(after: Object, before: Object) -> Iterator[FieldError]:
     if before.get("clusterIP") and after.get("clusterIP") != before["clusterIP"]:
         given = after.get("clusterIPs") or [after.get("clusterIP")]
         yield wrong("spec.clusterIPs[0]", given, "may not change once set")
+    for key in ("clusterIPs", "ipFamilies"):
+        for number, (new, old) in enumerate(zip(_listed(after, key), _listed(before, key), strict=False)):
+            if new != old and (key, number) != ("clusterIPs", 0):
+                yield wrong(f"spec.{key}[{number}]", _listed(after, key), "may not change once set")

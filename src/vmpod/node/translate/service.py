@@ -33,7 +33,7 @@ class Translation:
 
 
 def translate(
-    services: Iterable[Object], slices: Iterable[Object], *, node_address: str,
+    services: Iterable[Object], slices: Iterable[Object], *, node_addresses: Sequence[str],
     guests: Mapping[str, Guest] | None = None, domain: str = DOMAIN,
 ) -> Translation:  # fmt: skip
     """Everything that the Services of a cluster ask of the network."""
@@ -44,18 +44,18 @@ def translate(
     for service in sorted(services, key=_key):
         found = by_service.get(_key(service), ())
         if not is_served(service):
-            forwards += forwards_of(service, found, node_address=node_address)
+            forwards += forwards_of(service, found, node_addresses=node_addresses)
         names.add(service, found)
         warnings += ((_key(service), why) for why in warnings_of(service))
     return Translation(tuple(forwards), names.snapshot(guests or {}), tuple(warnings))
 
 
 def group(slices: Iterable[Object]) -> dict[Key, list[Object]]:
-    """IPv4 slices by the Service they belong to, in order of their names."""
+    """Slices of addresses by the Service they belong to, in order of their names."""
     found: dict[Key, list[Object]] = {}
     for one in sorted(slices, key=_key):
         owner = labels(one).get(_SERVICE_NAME)
-        if owner and one.get("addressType", "IPv4") == "IPv4":
+        if owner and one.get("addressType", "IPv4") in ("IPv4", "IPv6"):
             found.setdefault((namespace(one), owner), []).append(one)
     return found
 
@@ -80,8 +80,8 @@ def is_alias(service: Object) -> bool:
 # Forwards
 
 
-def forwards_of(service: Object, slices: Sequence[Object], *, node_address: str) -> list[Forward]:
-    """One forward per address and port of a Service; those without endpoints refuse connections."""
+def forwards_of(service: Object, slices: Sequence[Object], *, node_addresses: Sequence[str]) -> list[Forward]:
+    """One forward per address and port of a Service, to endpoints of the same family; without any it refuses."""
     if is_alias(service) or is_headless(service):
         return []
     affinity = get(service, "spec", "sessionAffinity") == "ClientIP"
@@ -90,25 +90,31 @@ def forwards_of(service: Object, slices: Sequence[Object], *, node_address: str)
         protocol = port.get("protocol") or "TCP"
         if protocol not in _PROTOCOLS:
             continue
-        endpoints = endpoints_of(port, slices, publishes=_publishes(service))
+        ends = {family: endpoints_of(port, [one for one in slices if one.get("addressType", "IPv4") == family],
+                                     publishes=_publishes(service)) for family in ("IPv4", "IPv6")}  # fmt: skip
         found += [
-            Forward(address, protocol, number, endpoints, affinity)
-            for address, number in _fronts(service, port, node_address)
+            Forward(address, protocol, number, ends[_family(address)], affinity)
+            for address, number in _fronts(service, port, node_addresses)
         ]
     return found
 
 
-def _fronts(service: Object, port: Object, node_address: str) -> list[tuple[str, int]]:
+def _fronts(service: Object, port: Object, node_addresses: Sequence[str]) -> list[tuple[str, int]]:
     """Where a Service's port is to be reached: (address, port)."""
     fronts = [(address, int(port["port"])) for address in (*_cluster_ips(service), *ingress_ips(service))]
     if port.get("nodePort"):
-        fronts.append((node_address, int(port["nodePort"])))
+        families = get(service, "spec", "ipFamilies", default=()) or ("IPv4",)
+        fronts += [(one, int(port["nodePort"])) for one in node_addresses if _family(one) in families]
     return fronts
 
 
 def _cluster_ips(service: Object) -> list[str]:
     given = get(service, "spec", "clusterIPs") or [get(service, "spec", "clusterIP", default="")]
-    return [address for address in given if _is_v4(address)]
+    return [address for address in given if address]
+
+
+def _family(address: str) -> str:
+    return "IPv6" if ":" in address else "IPv4"
 
 
 def ingress_ips(service: Object) -> list[str]:
@@ -116,11 +122,7 @@ def ingress_ips(service: Object) -> list[str]:
     if get(service, "spec", "type") != "LoadBalancer":
         return []
     entries = get(service, "status", "loadBalancer", "ingress", default=())
-    return [entry["ip"] for entry in entries if _is_v4(entry.get("ip") or "")]
-
-
-def _is_v4(address: str) -> bool:
-    return "." in address and ":" not in address
+    return [entry["ip"] for entry in entries if entry.get("ip")]
 
 
 def _publishes(service: Object) -> bool:
@@ -206,7 +208,7 @@ class _Names:
         self._addresses[full] = tuple(found)
 
     def _add_endpoint(self, full: str, ip: str, hostname: str, slice_: Object) -> None:
-        target = f"{hostname or ip.replace('.', '-')}.{full}".lower()
+        target = f"{hostname or ip.replace('.', '-').replace(':', '-')}.{full}".lower()
         self._addresses[target] = tuple(dict.fromkeys((*self._addresses.get(target, ()), ip)))
         if hostname:
             self._pointers[ip] = target
@@ -228,8 +230,6 @@ def warnings_of(service: Object) -> list[str]:
     for index, port in enumerate(get(service, "spec", "ports", default=())):
         if (port.get("protocol") or "TCP") not in _PROTOCOLS:
             found.append(f"spec.ports[{index}].protocol: {port['protocol']} is not forwarded, only TCP and UDP are")
-    if any(not _is_v4(ip) for ip in get(service, "spec", "clusterIPs", default=()) if ip != "None"):
-        found.append("spec.clusterIPs: IPv6 addresses are not served")
     return found
 
 
