@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from vmpod.drivers.net import hostnet
-from vmpod.drivers.net.network import Attachment, Forward, MachineNic, Network
+from vmpod.drivers.net.network import Attachment, Forward, MachineNic, Network, Snapshot
+from vmpod.drivers.net.network import Guest as Told
 
 from .conftest import Guest, OpenHome, shell
 
@@ -39,6 +41,32 @@ except TimeoutError:
     print("silence")
 except OSError as error:
     print(error.strerror)
+"""
+_DHCP6 = """
+import socket, struct, time
+from vmpod.drivers.net.dhcp6 import _read_options
+
+def said(kind, *options):
+    body = b"".join(struct.pack("!HH", code, len(value)) + value for code, value in options)
+    door.sendto(bytes((kind,)) + b"abc" + body, ("ff02::1:2", 547, 0, socket.if_nametoindex("eth0")))
+    return _read_options(door.recv(2000)[4:])
+
+def address(options):
+    return socket.inet_ntop(socket.AF_INET6, _read_options(options[3][12:])[5][:16])
+
+door = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+door.settimeout(2)
+door.bind(("::", 546))
+me, asked = (1, bytes.fromhex("0003000102aabbccddee")), (3, bytes(12))
+until = time.monotonic() + 60
+while time.monotonic() < until:
+    try:
+        first = said(1, me, asked)
+        break
+    except OSError:  # nobody listens yet, or the card has no address of its own yet
+        time.sleep(0.1)
+print("advertised", address(first))
+print("given", address(said(3, me, (2, first[2]), asked)))
 """
 
 
@@ -221,3 +249,39 @@ async def test_an_address_is_handed_over(open_home: OpenHome, answering: Servers
     assert [ask(old.ip6, 80, place).split()[0] for place in (None, other)] == ["old"] * 2
     await network.hand_over("old", "new")
     assert [ask(old.ip6, 80, place).split()[0] for place in (None, other)] == ["new"] * 2
+
+
+async def test_a_guest_is_told_its_address_and_gateway(open_home: OpenHome, answering: Servers,
+                                                       guest_of: Callable[[Attachment], Guest]) -> None:  # fmt: skip
+    network = await open_home(dual=True)
+    pod, client = await network.attach("vm", machine=MachineNic()), await network.attach("client")
+    guest = guest_of(pod)
+    await network.announce(Snapshot(guests={"vm": Told("vm", ("shop.svc.cluster.local",))}))
+    argv = ["nsenter", f"--net={guest.path}", sys.executable, "-c", _DHCP6]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False)
+    assert done.stdout.splitlines() == ["advertised fd10:0:2::2", "given fd10:0:2::2"], done.stderr
+    assert guest.run("ip", "addr", "add", "fd10:0:2::2/128", "dev", "eth0", "nodad").returncode == 0
+    for _ in range(600):
+        routes = guest.run("ip", "-6", "route").stdout
+        if "default via fe80::ff:fe00:0" in routes:
+            break
+        await asyncio.sleep(0.1)
+    assert "default via fe80::ff:fe00:0 dev eth0 proto ra" in routes
+    answer(answering, "client", 90, client)
+    assert ask(client.ip6, 90, There(Path(guest.path).name)) == f"client {pod.ip6}"
+
+
+async def test_names_of_both_families(open_home: OpenHome) -> None:
+    network = await open_home(dual=True)
+    pod, six = await network.attach("pod"), str(network.config.services6[20])
+    name = "web.shop.svc.cluster.local"
+    await network.announce(Snapshot(addresses={name: ("10.1.2.3", six)}, pointers={six: name}))
+    for asked, kind, told in ((name, "a", "10.1.2.3"), (name, "aaaa", six), (IPv6Address(six).reverse_pointer, "ptr", name)):
+        shown = ""
+        for _ in range(600):
+            argv = ("busybox", "nslookup", f"-type={kind}", asked, network.config.dns_address)
+            shown = shell(*argv, pod=pod, timeout_s=60).stdout.partition("\n\n")[2]
+            if told in shown:
+                break
+            await asyncio.sleep(0.1)
+        assert told in shown, (asked, kind)

@@ -208,7 +208,10 @@ def _spans(spans: set[tuple[int, int]]) -> str:
 
 
 def bridge_table(attachment: Attachment) -> str:
-    """Keeps DHCP inside, the guest to its own MAC address, and its own broadcasts from coming back."""
+    """Keeps DHCP inside, the guest to its own MAC address, and its own broadcasts from coming back.
+
+    Nobody is a router here: neither the guest for others, nor they for it.
+    """
     mac = attachment.guest_mac
     group = "ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00"
     return nft.table("bridge", "vmpod", [
@@ -219,5 +222,6 @@ def bridge_table(attachment: Attachment) -> str:
         nft.chain("forward", "filter hook forward priority 0", [
             f'iifname "{attachment.tap}" udp dport 67 drop',
             f'iifname "{attachment.tap}" ether saddr != {mac} drop',
+            "icmpv6 type nd-router-advert drop",
         ]),
     ])  # fmt: skip

@@ -13,7 +13,7 @@ from vmpod.base import log, proc
 from vmpod.base.errors import Problem
 
 _log = log.get("net")
-_PARTS = ("resolver.py", "dnswire.py", "zone.py", "upstream.py", "dhcp.py", "loop.py")
+_PARTS = ("resolver.py", "dnswire.py", "zone.py", "upstream.py", "dhcp.py", "dhcp6.py", "loop.py")
 _START_S = 10.0
 
 

@@ -14,9 +14,10 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 
-from vmpod.drivers.net import dhcp, dnswire
+from vmpod.drivers.net import dhcp, dhcp6, dnswire
 from vmpod.drivers.net.dnswire import Malformed, Query
 from vmpod.drivers.net.loop import READ, WRITE, Loop
 from vmpod.drivers.net.upstream import Outcome, Upstream
@@ -33,6 +34,7 @@ _CONNECTIONS = 64
 _FREEBIND = 15  # linux/in.h: bind to an address that is not there yet
 _NO_CHECK = 11  # socket(7) SO_NO_CHECK: UDP without checksum, for clients that read raw frames before it is filled in
 _NEW_NET = 0x40000000  # CLONE_NEWNET
+_ICMP6_FILTER = 1  # linux/icmpv6.h
 
 
 def _say(text: str) -> None:
@@ -196,15 +198,19 @@ class _Stream:
 
 
 class Leases:
-    """A DHCP socket inside each machine's network namespace; FOLDER/leases/NETNS is touched when its guest gets one."""
+    """DHCP inside each machine's network namespace, where it has IPv6 that and router advertisements besides.
+
+    FOLDER/leases/NETNS is touched when its guest gets a lease.
+    """
 
     def __init__(self, loop: Loop, folder: str) -> None:
         self._loop = loop
         self._marks = os.path.join(folder, "leases")
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._setns = ctypes.CDLL(None, use_errno=True).setns
-        self._sockets: dict[tuple[str, str, int], socket.socket] = {}
+        self._sockets: dict[tuple[str, str, int], list[socket.socket]] = {}
         self._leases: dict[tuple[str, str, int], dict[str, Any]] = {}
+        loop.later(dhcp6.ADVERTISEMENT_S, self._advertise_all)
 
     def update(self, leases: list[dict[str, Any]]) -> None:
         """Serve these machines and no others; one whose namespace is not there yet is tried again later."""
@@ -218,9 +224,9 @@ class Leases:
 
     def _drop(self, key: tuple[str, str, int]) -> None:
         """Closing the socket lets the kernel free the namespace of a machine that is gone."""
-        sock = self._sockets.pop(key)
-        self._loop.forget(sock.fileno())
-        sock.close()
+        for sock in self._sockets.pop(key):
+            self._loop.forget(sock.fileno())
+            sock.close()
         try:
             os.unlink(self._mark(key))
         except OSError:
@@ -230,20 +236,26 @@ class Leases:
         return os.path.join(self._marks, os.path.basename(key[0]))
 
     def _open(self, key: tuple[str, str, int], lease: dict[str, Any]) -> None:
+        doors = [(_dhcp_socket, self._on_packet)]
+        if lease.get("ip6"):
+            doors += [(_dhcp6_socket, self._on_packet6), (_router_socket, self._on_solicitation)]
         try:
-            sock = self._socket_inside(lease["netns"], lease["device"])
+            made = self._sockets_inside(lease["netns"], lease["device"], [make for make, _ in doors])
         except OSError as error:
             _say(f"no DHCP in {lease['netns']} yet: {error}")
             return
-        self._sockets[key] = sock
-        self._loop.watch(sock.fileno(), lambda _events: self._on_packet(key, sock))
+        self._sockets[key] = made
+        for sock, (_, ready) in zip(made, doors, strict=True):
+            self._loop.watch(sock.fileno(), lambda _events, sock=sock, ready=ready: ready(key, sock))  # type: ignore[misc]
+        self._advertise(key)
 
-    def _socket_inside(self, netns: str, device: str) -> socket.socket:
+    def _sockets_inside(self, netns: str, device: str, makes: list[Callable[[str], socket.socket]]
+                        ) -> list[socket.socket]:  # fmt: skip
         fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._enter(fd)
             try:
-                return _dhcp_socket(device)
+                return _all_or_none(device, makes)
             finally:
                 self._enter(self._home)
         finally:
@@ -263,6 +275,34 @@ class Leases:
                     self._note(key)
         except OSError as error:
             _say(f"DHCP in {key[0]}: {error}")
+
+    def _on_packet6(self, key: tuple[str, str, int], sock: socket.socket) -> None:
+        try:
+            packet, peer = sock.recvfrom(2048)
+            answer = dhcp6.respond(packet, self._leases[key])
+            if answer is not None:
+                sock.sendto(answer, peer)
+        except OSError as error:
+            _say(f"DHCPv6 in {key[0]}: {error}")
+
+    def _on_solicitation(self, key: tuple[str, str, int], sock: socket.socket) -> None:
+        try:
+            sock.recv(2048)
+        except OSError as error:
+            _say(f"router of {key[0]}: {error}")
+        self._advertise(key)
+
+    def _advertise_all(self) -> None:
+        self._loop.later(dhcp6.ADVERTISEMENT_S, self._advertise_all)
+        for key in self._sockets:
+            self._advertise(key)
+
+    def _advertise(self, key: tuple[str, str, int]) -> None:
+        if self._leases[key].get("ip6"):
+            try:
+                self._sockets[key][-1].sendto(dhcp6.advertisement(self._leases[key]), ("ff02::1", 0))
+            except OSError:
+                pass  # nobody is there yet: a guest asks when it comes
 
     def _note(self, key: tuple[str, str, int]) -> None:
         """When the file changed tells when the guest got its address."""
@@ -290,6 +330,54 @@ def _dhcp_socket(device: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _all_or_none(device: str, makes: list[Callable[[str], socket.socket]]) -> list[socket.socket]:
+    made: list[socket.socket] = []
+    try:
+        for make in makes:
+            made.append(make(device))
+    except OSError:
+        for sock in made:
+            sock.close()
+        raise
+    return made
+
+
+def _dhcp6_socket(device: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        _join(sock, "ff02::1:2", device)
+        sock.bind(("::", 547))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _router_socket(device: str) -> socket.socket:
+    """Hears who asks for routers, and nothing else."""
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        for option in (socket.IPV6_MULTICAST_HOPS, socket.IPV6_UNICAST_HOPS):
+            sock.setsockopt(socket.IPPROTO_IPV6, option, 255)
+        deaf = [0xFFFFFFFF] * 8
+        deaf[dhcp6.SOLICITATION // 32] ^= 1 << dhcp6.SOLICITATION % 32
+        sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *deaf))
+        _join(sock, "ff02::2", device)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _join(sock: socket.socket, group: str, device: str) -> None:
+    there = socket.inet_pton(socket.AF_INET6, group) + struct.pack("=I", socket.if_nametoindex(device))
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, there)
 
 
 class Process:
