@@ -24,19 +24,19 @@ from .pods import apply, container, pod, ready
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 LAB = "localhost/vmpod-examples/lab:1"
 BINDINGS = ("bridge", "masquerade")
-IN, OUT = 7000, 7001
+IN, OUT, OUT6 = 7000, 7001, 7002
 
 ECHO = textwrap.dedent("""\
     import socket, threading
     def echo(s):
         while data := s.recv(65536): s.sendall(data)
-    def away():
+    def away(*where):
         while True:
-            try: echo(socket.create_connection(("OUTER", OUT)))
+            try: echo(socket.create_connection(where, 30))
             except OSError: pass
             __import__("time").sleep(0.3)
-    threading.Thread(target=away, daemon=True).start()
-    door = socket.create_server(("", IN))
+    for where in WAYS: threading.Thread(target=away, args=where, daemon=True).start()
+    door = socket.create_server(("::", IN), family=socket.AF_INET6, dualstack_ipv6=True)
     while True: threading.Thread(target=echo, args=door.accept()[:1], daemon=True).start()
     """)
 PEER = textwrap.dedent("""\
@@ -47,7 +47,7 @@ PEER = textwrap.dedent("""\
         except ConnectionRefusedError: time.sleep(0.2)
     if how == "in": pass
     else:
-        door = socket.create_server(("", port))
+        door = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
         door.settimeout(60)
         s = door.accept()[0]
     s.settimeout(60)
@@ -73,10 +73,10 @@ PEER = textwrap.dedent("""\
 
 @pytest.fixture(scope="module")
 def home(host: None, kubectl: Kubectl) -> Iterator[Product]:
-    """A home whose machine stands for three nodes."""
+    """A home whose machine stands for three nodes, with both families of addresses."""
     with product(kubectl) as made:
         made.vmpod("engine", "stop")
-        made.vmpod("engine", "start", "--nodes", "3")
+        made.vmpod("engine", "start", "--nodes", "3", "--ip-families", "IPv4,IPv6")
         yield made
 
 
@@ -156,15 +156,19 @@ def launchers(home: Product, name: str) -> list[str]:
 def guests(home: Product) -> None:
     """Two machines with a running guest, one for each binding, that echo what they are sent."""
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"},
-               "spec": {"selector": {"vm": "masquerade"}, "ports": [{"port": 80, "targetPort": IN}]}}  # fmt: skip
+               "spec": {"selector": {"vm": "masquerade"}, "ports": [{"port": 80, "targetPort": IN}],
+                        "ipFamilyPolicy": "RequireDualStack"}}  # fmt: skip
     apply(home, *(lab(one) for one in BINDINGS), pod("peer", container()), service)
     ready(home, "peer")
-    outer = home.value(".status.podIP", "pod", "peer")
+    outer, outer6 = (home.value(f".status.podIPs[{number}].ip", "pod", "peer") for number in range(2))
     for name in BINDINGS:
         is_shown(home, name, "Running")
     for name in BINDINGS:
         boots(home, name)
-        program = ECHO.replace("OUTER", outer).replace("OUT", str(OUT)).replace("IN", str(IN))
+        ways = ((outer, OUT), (outer6, OUT6)) if name == "masquerade" else ((outer, OUT),)
+        if name == "masquerade":
+            said(home, name, "ip addr add fd10:0:2::2/120 dev eth0")  # the way out is told by the gateway
+        program = ECHO.replace("WAYS", repr(ways)).replace("IN)", f"{IN})")
         said(home, name, f"cat > /tmp/echo.py <<'END'\n{program}END\n(python3 /tmp/echo.py >/dev/null 2>&1 &)")
 
 
@@ -174,11 +178,14 @@ def test_open_connections_live_on(home: Product, guests: None, name: str) -> Non
 
 
 def _moves_with_its_connections(home: Product, name: str) -> None:
-    address, node = (home.value(path, "vmi", name) for path in (".status.interfaces[0].ipAddress", ".status.nodeName"))
+    addresses = home.read("vmi", name)["status"]["interfaces"][0]["ipAddresses"]
+    address, node = addresses[0], home.value(".status.nodeName", "vmi", name)
     pid = said(home, name, "pidof python3")
     ways = [("in", address, IN), ("out", address, OUT)]
     if name == "masquerade":
-        ways.append(("in", home.value(".spec.clusterIP", "service", "front"), 80))
+        fronts = [home.value(f".spec.clusterIPs[{number}]", "service", "front") for number in range(2)]
+        ways += [("in", front, 80) for front in fronts]
+        ways += [("in", addresses[1], IN), ("out", addresses[1], OUT6)]
     peers = [Peer(home, "peer", *way) for way in ways]
     for peer in peers:
         peer.begin()
@@ -189,7 +196,7 @@ def _moves_with_its_connections(home: Product, name: str) -> None:
     results = [peer.end() for peer in peers]
     print(f"{name}: downtime {downtime_ms(home, moved)} ms, connections {results}")
     assert all(one["bytes"] > 10_000 for one in results), results
-    assert home.value(".status.interfaces[0].ipAddress", "vmi", name) == address
+    assert home.read("vmi", name)["status"]["interfaces"][0]["ipAddresses"] == addresses
     assert home.value(".status.nodeName", "vmi", name) != node
     assert said(home, name, "pidof python3") == pid
     wait(lambda: len(launchers(home, name)) == 1 and launchers(home, name) != before, "one launcher is left", 30)

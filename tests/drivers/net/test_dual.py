@@ -285,3 +285,19 @@ async def test_names_of_both_families(open_home: OpenHome) -> None:
                 break
             await asyncio.sleep(0.1)
         assert told in shown, (asked, kind)
+
+
+async def test_a_home_gives_the_second_family_up_and_takes_it_again(open_home: OpenHome, answering: Servers) -> None:
+    first = await open_home(dual=True)
+    pod = await first.attach("pod")
+    service = str(first.config.services6[20])
+    alone = await open_home()
+    assert alone.config.block6 == "" and (await alone.attach("later")).ip6 == ""
+    assert "ip6" not in " ".join(await alone._tables())
+    assert hostnet.read_setting(f"ipv6/conf/{alone.config.bridge}/disable_ipv6") == "1"
+    assert (await alone.attach("twin", twin_of="pod")).ip6 == pod.ip6
+    await alone.announce(Snapshot(addresses={"a.svc.cluster.local": ("10.1.2.3", service)}))
+    again = await open_home(dual=True)
+    assert again.config == first.config and await again.attach("pod") == pod
+    answer(answering, "pod", 80, pod)
+    assert ask(pod.ip6, 80, await again.attach("client")).startswith("pod ")

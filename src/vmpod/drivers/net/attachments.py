@@ -73,6 +73,7 @@ class Attachment:
     standby: bool = False
     dns: str = ""
     ip6: str = ""
+    gateway6: str = ""
     guest_ip6: str = ""
 
     @property
@@ -93,7 +94,7 @@ def describe(uid: str, ip: str, config: NetworkConfig, *, mtu: int, nic: Machine
     attachment = Attachment(
         pod_uid=uid, netns=netns, netns_path=f"/run/netns/{netns}", ip=ip, mac=mac_of(ip), gateway=config.gateway,
         device=f"v{config.home_id[:8]}{index:x}", mtu=mtu, dns=config.dns_address,
-        ip6=str(config.pods6[index]) if config.block6 else "",
+        ip6=str(config.pods6[index]) if config.block6 else "", gateway6=config.gateway6 if config.block6 else "",
     )  # fmt: skip
     return _with_machine(attachment, nic) if nic else attachment
 

@@ -26,6 +26,7 @@ _KEPT = 0x0E  # of the status: a reply was seen, it is assured, it is confirmed
 _TCP, _UDP = 6, 17
 _LIBERAL = 0x08  # nothing is known of the windows: any sequence number will do
 _OVER = (7, 8)  # TIME_WAIT, CLOSE
+_SIX = 16  # bytes of an IPv6 address
 _ROOM = 1 << 18
 
 
@@ -37,6 +38,10 @@ class Way:
     target: bytes
     source_port: bytes
     target_port: bytes
+
+    @property
+    def is_six(self) -> bool:
+        return len(self.source) == _SIX
 
     @property
     def back(self) -> Way:
@@ -55,10 +60,11 @@ class Entry:
     tcp: tuple[int, int, int] | tuple[()] = ()
 
 
-def copy(from_netns: str, to_netns: str) -> int:
-    """Make the connections of one namespace known in the other; how many. Raises OSError."""
+def copy(from_netns: str, to_netns: str, *, six: bool = False) -> int:
+    """Make the connections of one namespace known in the other; how many. `six`: those of IPv6 too. Raises OSError."""
+    families = (socket.AF_INET, socket.AF_INET6) if six else (socket.AF_INET,)
     with _door(from_netns) as source, _door(to_netns) as target:
-        found = list(entries(_dump(source)))
+        found = [one for family in families for one in entries(_dump(source, family))]
         return sum(_put(target, one, number) for number, one in enumerate(found, 1))
 
 
@@ -67,10 +73,10 @@ def _door(path: str) -> socket.socket:
                                                    _NETLINK_NETFILTER))  # fmt: skip
 
 
-def _dump(door: socket.socket) -> bytes:
-    """All that the kernel says of its table. Raises OSError."""
+def _dump(door: socket.socket, family: int) -> bytes:
+    """All that the kernel says of its table for one family. Raises OSError."""
     door.settimeout(5)
-    door.send(_message(_GET, _REQUEST | _DUMP, 0, b""))
+    door.send(_message(family, _GET, _REQUEST | _DUMP, 0, b""))
     said = b""
     while True:
         said_now = door.recv(_ROOM)
@@ -85,7 +91,8 @@ def _dump(door: socket.socket) -> bytes:
 def _put(door: socket.socket, entry: Entry, number: int) -> bool:
     """Whether it is there now. One that the kernel does not want, as it has such a one already, is left out."""
     door.settimeout(5)
-    door.send(_message(_NEW, _REQUEST | _CREATE | _ACK, number, encode(entry)))
+    family = socket.AF_INET6 if entry.original.is_six else socket.AF_INET
+    door.send(_message(family, _NEW, _REQUEST | _CREATE | _ACK, number, encode(entry)))
     for kind, body in _messages(door.recv(_ROOM)):
         if kind == _ERROR:
             return int(struct.unpack_from("=i", body)[0]) == 0
@@ -98,8 +105,8 @@ def _raise(body: bytes) -> None:
         raise OSError(code, "the kernel does not tell its connections")
 
 
-def _message(kind: int, flags: int, number: int, body: bytes) -> bytes:
-    whole = struct.pack("=BBH", socket.AF_INET, 0, 0) + body
+def _message(family: int, kind: int, flags: int, number: int, body: bytes) -> bytes:
+    whole = struct.pack("=BBH", family, 0, 0) + body
     return struct.pack("=IHHII", 16 + len(whole), kind, flags, number, 0) + whole
 
 
@@ -150,9 +157,10 @@ def _entry(fields: dict[int, bytes]) -> Entry | None:
 def _way(data: bytes) -> tuple[int, Way | None]:
     outer = _fields(data)
     ip, ports = _fields(outer.get(1, b"")), _fields(outer.get(2, b""))
-    if not {1, 2} <= ip.keys() or not {1, 2, 3} <= ports.keys():
+    source, target = (3, 4) if 3 in ip else (1, 2)
+    if not {source, target} <= ip.keys() or not {1, 2, 3} <= ports.keys():
         return 0, None
-    return ports[1][0], Way(ip[1], ip[2], ports[2], ports[3])
+    return ports[1][0], Way(ip[source], ip[target], ports[2], ports[3])
 
 
 def _tcp(data: bytes) -> tuple[int, int, int]:
@@ -174,13 +182,15 @@ def encode(entry: Entry) -> bytes:
 
 
 def _way_group(kind: int, protocol: int, way: Way) -> bytes:
-    ip = _group(1, _field(1, way.source), _field(2, way.target))
+    source, target = (3, 4) if way.is_six else (1, 2)
+    ip = _group(1, _field(source, way.source), _field(target, way.target))
     ports = _group(2, _field(1, bytes([protocol])), _field(2, way.source_port), _field(3, way.target_port))
     return _group(kind, ip, ports)
 
 
 def _translation(kind: int, address: bytes, port: bytes) -> bytes:
-    return _group(kind, _field(1, address), _field(2, address), _group(3, _field(1, port), _field(2, port)))
+    least, most = (4, 5) if len(address) == _SIX else (1, 2)
+    return _group(kind, _field(least, address), _field(most, address), _group(3, _field(1, port), _field(2, port)))
 
 
 def _tcp_group(entry: Entry) -> Iterable[bytes]:

@@ -110,8 +110,8 @@ def _links(attachment: Attachment, config: NetworkConfig) -> str:
     )
     if attachment.ip6:
         plain += (
-            f"addr add {attachment.ip6}/{config.pods6.prefixlen} dev eth0 nodad\n"
-            f"route add default via {config.gateway6} dev eth0 onlink\n"
+            f"addr add {attachment.ip6}/64 dev eth0 nodad\n"
+            f"route add default via {attachment.gateway6} dev eth0 onlink\n"
         )
     return plain + (_masquerade_links(attachment, nic) if nic else "")
 

@@ -235,7 +235,7 @@ class Network:
         if left.nic is None or left.nic.binding != "masquerade" or not Path(left.netns_path).exists():
             return
         try:
-            count = await asyncio.to_thread(conntrack.copy, left.netns_path, taken.netns_path)
+            count = await asyncio.to_thread(conntrack.copy, left.netns_path, taken.netns_path, six=bool(left.ip6))
             _log.debug("copied %d connections of %s", count, left.ip)
         except OSError as error:
             _log.warning("connections of %s that go out may break: %s", left.ip, error)

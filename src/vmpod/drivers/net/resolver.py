@@ -273,6 +273,7 @@ class Leases:
                 sock.sendto(answer, ("255.255.255.255", 68))
                 if dhcp.grants(answer):
                     self._note(key)
+                    self._advertise(key)  # a guest that sets its card up anew may have asked too early to hear of it
         except OSError as error:
             _say(f"DHCP in {key[0]}: {error}")
 
@@ -363,8 +364,8 @@ def _router_socket(device: str) -> socket.socket:
     sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.IPPROTO_ICMPV6)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-        for option in (socket.IPV6_MULTICAST_HOPS, socket.IPV6_UNICAST_HOPS):
-            sock.setsockopt(socket.IPPROTO_IPV6, option, 255)
+        for option, value in ((socket.IPV6_MULTICAST_HOPS, 255), (socket.IPV6_MULTICAST_LOOP, 0)):
+            sock.setsockopt(socket.IPPROTO_IPV6, option, value)
         deaf = [0xFFFFFFFF] * 8
         deaf[dhcp6.SOLICITATION // 32] ^= 1 << dhcp6.SOLICITATION % 32
         sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *deaf))

@@ -49,7 +49,8 @@ def encode(snapshot: Snapshot, config: NetworkConfig, attachments: Iterable[Atta
         "domain": snapshot.domain, "egress": config.egress, "listen": config.dns_address,
         "reverse": [config.pod_cidr, config.service_cidr, config.loadbalancer_cidr,
                     *(map(str, (config.pods6, config.services6, config.loadbalancers6)) if config.block6 else ())],
-        "a": dict(snapshot.addresses), "srv": dict(snapshot.services), "cname": dict(snapshot.aliases),
+        "a": {name: [ip for ip in ips if config.block6 or ":" not in ip] for name, ips in snapshot.addresses.items()},
+        "srv": dict(snapshot.services), "cname": dict(snapshot.aliases),
         "ptr": dict(snapshot.pointers), "leases": leases,
     }).encode()  # fmt: skip
 
