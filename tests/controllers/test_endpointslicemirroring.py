@@ -16,13 +16,13 @@ from vmpod.testing.world import World
 SUBSET = {"addresses": [{"ip": "10.2.0.7"}], "notReadyAddresses": [{"ip": "10.2.0.8"}], "ports": [{"port": 5432}]}
 
 
-def mirrored(labels: dict[str, str] | None = None, **spec: Any) -> tuple[World, list[Object]]:
+def mirrored(labels: dict[str, str] | None = None, subset: Object = SUBSET, **spec: Any) -> tuple[World, list[Object]]:
     world = World()
     made = service()
     made["spec"] = {key: value for key, value in made["spec"].items() if key != "selector"} | spec
     world.put(SERVICE, made)
     where = {"name": "web", "namespace": "default", "labels": labels or {}}
-    world.put(ENDPOINTS, {"apiVersion": "v1", "kind": "Endpoints", "metadata": where, "subsets": [SUBSET]})
+    world.put(ENDPOINTS, {"apiVersion": "v1", "kind": "Endpoints", "metadata": where, "subsets": [subset]})
     world.settle({controller: {}})
     return world, world.list(ENDPOINTSLICE)
 
@@ -34,6 +34,13 @@ def test_a_slice_for_each_subset() -> None:
     assert found["ports"] == [{"name": "", "port": 5432, "protocol": "TCP"}]
     assert meta.labels(found)["kubernetes.io/service-name"] == "web"
     assert (meta.controller_of(found) or {})["kind"] == "Endpoints"
+
+
+def test_a_slice_holds_one_family() -> None:
+    _, found = mirrored(subset={**SUBSET, "addresses": [{"ip": "fd00::7"}, {"ip": "10.2.0.7"}]})
+    told = {one["addressType"]: [end["addresses"][0] for end in one["endpoints"]] for one in found}
+    assert told == {"IPv4": ["10.2.0.7", "10.2.0.8"], "IPv6": ["fd00::7"]}
+    assert mirrored(subset={"ports": [{"port": 1}]})[1][0]["endpoints"] == []
 
 
 @pytest.mark.parametrize(("labels", "spec"), [

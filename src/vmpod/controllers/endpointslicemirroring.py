@@ -61,21 +61,33 @@ def _told(one: Object) -> tuple[object, ...]:
 
 
 def desired(seen: Seen) -> list[Object]:
-    """One slice for each subset; none where pods are selected, or the Endpoints ask not to be mirrored."""
+    """One slice for each subset and family; none where pods are selected, or the Endpoints ask not to be mirrored."""
     service = seen.service
     if service is None or is_selecting(service) or labels(seen.endpoints).get(_SKIP) == "true":
         return []
-    return [_slice(seen.endpoints, place, one) for place, one in enumerate(seen.endpoints.get("subsets") or ())]
+    subsets = enumerate(seen.endpoints.get("subsets") or ())
+    return [_slice(seen.endpoints, place, one, family) for place, one in subsets for family in _families(one)]
 
 
-def _slice(endpoints: Object, place: int, subset: Object) -> Object:
+def _families(subset: Object) -> list[str]:
+    """Those of its addresses; a subset without any is mirrored too."""
+    found = {_family(one) for key in ("addresses", "notReadyAddresses") for one in subset.get(key) or ()}
+    return sorted(found) or ["IPv4"]
+
+
+def _family(address: Object) -> str:
+    return "IPv6" if ":" in str(get(address, "ip")) else "IPv4"
+
+
+def _slice(endpoints: Object, place: int, subset: Object, family: str) -> Object:
     marks = labels(endpoints) | {_SERVICE_NAME: name(endpoints), _MANAGED_BY: _CONTROLLER}
-    members = [_endpoint(one, ready=True) for one in subset.get("addresses") or ()]
-    members += [_endpoint(one, ready=False) for one in subset.get("notReadyAddresses") or ()]
+    members = [_endpoint(one, ready=key == "addresses") for key in ("addresses", "notReadyAddresses")
+               for one in subset.get(key) or () if _family(one) == family]  # fmt: skip
+    seed = place if family == "IPv4" else f"{place}.{family}"
     return {
-        "apiVersion": ENDPOINTSLICE.api_version, "kind": "EndpointSlice", "addressType": "IPv4",
+        "apiVersion": ENDPOINTSLICE.api_version, "kind": "EndpointSlice", "addressType": family,
         "metadata": {
-            "name": f"{name(endpoints)}-{suffix(uid(endpoints), place)}", "namespace": namespace(endpoints),
+            "name": f"{name(endpoints)}-{suffix(uid(endpoints), seed)}", "namespace": namespace(endpoints),
             "generateName": f"{name(endpoints)}-", "labels": marks, "ownerReferences": [owner_reference(endpoints)],
         },
         "endpoints": members,
