@@ -174,8 +174,11 @@ def test_endpoint_slice() -> None:
     assert line(ENDPOINTSLICE, empty | {"endpoints": []}, NOW)[2:4] == ["<unset>", "<unset>"]
     assert faults(ENDPOINTSLICE, empty) == [
         "addressType: Required value", "endpoints[0].addresses: Required value: must contain at least 1 address"]
-    assert faults(ENDPOINTSLICE, obj | {"addressType": "IPv6"}, obj) == [
-        'addressType: Invalid value: "IPv6": field is immutable']
+    six = {"addressType": "IPv6", "endpoints": [{"addresses": ["fd00::1"]}]}
+    assert faults(ENDPOINTSLICE, obj | six) == []
+    assert faults(ENDPOINTSLICE, obj | six, obj) == ['addressType: Invalid value: "IPv6": field is immutable']
+    assert faults(ENDPOINTSLICE, obj | {"endpoints": six["endpoints"]}) == [
+        'endpoints[0].addresses[0]: Invalid value: "fd00::1": must be a valid IPv4 address']
 
 
 def test_singletons() -> None:

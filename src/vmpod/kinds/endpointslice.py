@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from vmpod.kinds.kind import Kind, all_of
 from vmpod.kinds.parts import checks
-from vmpod.kinds.parts.addresses import address_errors
+from vmpod.kinds.parts.addresses import address_errors, version_of
 from vmpod.kinds.parts.cells import cell, with_more
 from vmpod.kinds.parts.metadata import metadata_rules
 from vmpod.kinds.parts.reading import entries, fill, text
 from vmpod.model.meta import Object
-from vmpod.model.status import FieldError, required
+from vmpod.model.status import FieldError, required, wrong
 from vmpod.model.table import AGE, NAME
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
@@ -48,7 +48,10 @@ def _endpoint_errors(endpoint: Object, path: str, type: str) -> Iterator[FieldEr
         return
     if type != "FQDN":
         for index, address in enumerate(addresses):
-            yield from address_errors(address, f"{path}.addresses[{index}]")
+            place = f"{path}.addresses[{index}]"
+            yield from address_errors(address, place)
+            if type in ("IPv4", "IPv6") and version_of(address) not in (0, int(type[-1])):
+                yield wrong(place, address, f"must be a valid {type} address")
 
 
 def _ports_cell(obj: Object) -> str:
