@@ -41,7 +41,7 @@ def after(*looks: Look) -> Progress:
         (b"[    4.0] systemd[1]: Detected virtualization kvm.", "Init"),
         (b"\r\nWelcome to Debian GNU/Linux 12 (bookworm)!", "Init"),
         (b"INIT: version 3.06 booting", "Init"),
-        (b"\r\nlab login: ", "Init"),
+        (b"\r\nlab login: ", "Login"),
         (b"guest is up\r\n", "Console"),
     ],
 )

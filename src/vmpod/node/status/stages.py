@@ -6,33 +6,25 @@ agent's port, a TCP port that accepts. What one of them does not show, another m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from vmpod.drivers.inspection import boottext
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get, labels
 from vmpod.model.selectors import from_map
 
 CONDITION = "vmpod.io/GuestStage"
-FIRMWARE, DISK, LOADER, KERNEL, INIT = "Firmware", "BootDisk", "BootLoader", "Kernel", "Init"
+FIRMWARE, DISK = "Firmware", "BootDisk"
 CONSOLE, ADDRESS, AGENT, PORT = "Console", "Address", "Agent", "Port"
 RESUMED = "Resumed"
-AFTER_DISK = (LOADER, KERNEL, INIT)
+AFTER_DISK = boottext.STAGES
 _BOOT = (FIRMWARE, DISK, *AFTER_DISK)  # in the order in which they come
 _WORDS = {
-    FIRMWARE: "firmware", DISK: "boot disk", LOADER: "boot loader", KERNEL: "kernel", INIT: "init",
+    FIRMWARE: "firmware", DISK: "boot disk", **boottext.WORDS,
     CONSOLE: "console", ADDRESS: "address", AGENT: "agent", RESUMED: "memory",
 }
-_MARKS = tuple((stage, re.compile(b"|".join(patterns), re.MULTILINE)) for stage, patterns in (
-    (LOADER, (rb"GNU GRUB", rb"Welcome to GRUB", rb"(SYS|ISO|EXT|PXE)LINUX \d", rb"systemd-boot",
-              rb"BdsDxe: starting Boot", rb"Loading initial ramdisk")),
-    (KERNEL, (rb"Linux version \d", rb"EFI stub:", rb"(Dec|Unc)ompressing Linux", rb"^\[ *\d+\.\d{6}\] ",
-              rb"(Free|Net|Open)BSD \d")),
-    (INIT, (rb"systemd\[1\]:", rb"^Welcome to (?!GRUB)", rb"INIT: version", rb"OpenRC ", rb"sysinit:",
-            rb"cloud-init\[", rb"^\S* ?login: ", rb"SAC>")),
-))  # fmt: skip
 _MOST_PORTS = 8
 
 
@@ -98,9 +90,7 @@ def advance(known: Progress, look: Look) -> Progress:
 def _boot_stages(look: Look) -> Iterable[str]:
     if look.has_read_disk:
         yield DISK
-    for name, mark in _MARKS:
-        if mark.search(look.console):
-            yield name
+    yield from boottext.stages(look.console)
 
 
 def _other_stages(known: Progress, look: Look) -> Iterable[tuple[str, float, str]]:
@@ -113,7 +103,7 @@ def _other_stages(known: Progress, look: Look) -> Iterable[tuple[str, float, str
 
 def is_done(known: Progress, *, has_ports: bool) -> bool:
     """Whether there is nothing more to see that matters."""
-    return known.has(PORT if has_ports else AGENT) and known.has(AGENT, INIT, RESUMED)
+    return known.has(PORT if has_ports else AGENT) and known.has(AGENT, boottext.INIT, boottext.LOGIN, RESUMED)
 
 
 def words(known: Progress) -> str:
