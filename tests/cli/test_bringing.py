@@ -52,6 +52,12 @@ def test_the_manifests_have_no_field_that_their_kinds_lack() -> None:
     assert [port["name"] for port in objects[3]["spec"]["ports"]] == ["ssh", "postgres", "port-9"]
 
 
+def test_a_cluster_gets_each_disk_out_of_the_archive() -> None:
+    head = bringing.text(WISH).partition("apiVersion")[0]
+    assert "#   tar -xf db.ova a.vmdk b.vmdk\n" in head
+    assert "#   virtctl image-upload pvc db-disk2 --size=8Mi --image-path=b.vmdk\n" in head
+
+
 def test_the_reasons_stand_behind_the_choices() -> None:
     text = bringing.text(WISH)
     for line in ("bus: sata  # no driver", "model: e1000  # old", "efi:  # EFI", "readinessProbe:  # others wait",

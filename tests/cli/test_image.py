@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.acceptance.test_pods import registry
 
+from vmpod.base.errors import Problem
+from vmpod.cli import image_
 from vmpod.cli.main import cli
 from vmpod.testing import guest
 
@@ -64,13 +66,28 @@ def test_there_and_back_through_a_registry(disk: Path, image: str, tmp_path: Pat
     with registry(tmp_path, 5900 + os.getpid() % 90) as sample:
         remote = sample.rpartition("/")[0] + "/disk:1"
         wrong = run("push", image, remote, "--plain-http", "--creds", "bob:no")
-        assert wrong.exit_code == 1
+        assert wrong.exit_code == 1 and isinstance(wrong.exception, Problem) and "podman login" in wrong.exception.fix
         sent = run("push", image, remote, "--plain-http", env={"VMPOD_REGISTRY_CREDS": "bob:pw"})
         assert sent.exit_code == 0 and sent.output.startswith("sha256:"), sent.output
         back = run("pull", f"docker://{remote}", tmp_path / "back", "--plain-http", "--creds", "bob:pw")
         assert back.exit_code == 0, back.output
+        assert sent.output.strip() in back.output
         subprocess.run(["podman", "rmi", remote], check=True, capture_output=True)
     assert (tmp_path / "back").read_bytes() == disk.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "digest"),
+    [
+        ("localhost/a:1", "sha256:1 localhost/a@sha256:1", "sha256:1"),
+        ("localhost/a:1", "sha256:1 \n", "sha256:1"),
+        ("r:5000/a:1", "sha256:1 localhost/a@sha256:1 r:5000/a@sha256:1 r:5000/a@sha256:2", "sha256:2"),
+        ("r:5000/a@sha256:2", "sha256:1 r:5000/b@sha256:3 r:5000/a@sha256:2", "sha256:2"),
+        ("a", "", ""),
+    ],
+)
+def test_the_digest_that_a_registry_knows(name: str, said: str, digest: str) -> None:
+    assert image_.digest_at(name, said) == digest
 
 
 @pytest.mark.parametrize("compress", [False, True])

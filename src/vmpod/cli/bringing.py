@@ -128,9 +128,19 @@ def text(wish: Wish) -> str:
     head = (
         f"# Made by `vmpod import {wish.image.name}`. To edit: cpu and memory, what the application needs, its ports.\n"
         "# The claim is filled from the image file on this host. On a cluster fill it with:\n"
-        f"#   virtctl image-upload pvc {wish.name} --size={wish.drives[0].size} --image-path={wish.image.name}\n"
+        + "".join(f"#   {line}\n" for line in _elsewhere(wish))
     )
     return head + "".join(f"# {line}\n" for line in _notes(wish)) + _explained(dump_all(objects), wish.advice)
+
+
+def _elsewhere(wish: Wish) -> Iterator[str]:
+    """How a cluster gets the disks: those in an archive are taken out of it first."""
+    members = [drive.member for drive in wish.drives if drive.member]
+    if members:
+        yield f"tar -xf {wish.image.name} {' '.join(members)}"
+    for drive in wish.drives:
+        path = drive.member or wish.image.name
+        yield f"virtctl image-upload pvc {drive.name} --size={drive.size} --image-path={path}"
 
 
 def _notes(wish: Wish) -> Iterator[str]:

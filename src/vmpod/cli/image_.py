@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,15 @@ from vmpod.base.errors import Problem
 _PLAIN = ("qcow2", "raw")  # what KubeVirt takes in a container disk
 _LONG_S = 4 * 3600.0
 _REMOTE = "docker://"
+_FIXES = (  # what podman says, and what mends it
+    ("unauthorized", "podman login REGISTRY, or --creds USER:PASSWORD"),
+    ("authentication required", "podman login REGISTRY, or --creds USER:PASSWORD"),
+    ("denied", "podman login REGISTRY as somebody who may do this, or --creds USER:PASSWORD"),
+    ("unknown authority", "put its certificate into /etc/containers/certs.d/REGISTRY:PORT/ca.crt"),
+    ("HTTP response to HTTPS", "vmpod image push or pull with --plain-http"),
+    ("connection refused", "is the registry up? curl -I https://REGISTRY/v2/"),
+    ("no such host", "is the registry's name right?"),
+)
 
 
 @click.group("image", short_help="make, fetch and send container disks")
@@ -99,33 +109,53 @@ def push(name: str, destination: str | None, plain_http: bool, creds: str) -> No
 @click.option("--plain-http", is_flag=True, help="The registry has no certificate.")
 @click.option("--creds", default="", envvar="VMPOD_REGISTRY_CREDS", help="USER:PASSWORD, else those of podman login.")
 def pull(reference: str, file: Path, inner: str, plain_http: bool, creds: str) -> None:
-    """Write the disk of a container disk to FILE. REFERENCE is an image of podman's store or of a registry, or
-    oci:FOLDER."""
+    """Write the disk of a container disk to FILE, and print the image's digest. REFERENCE is an image of podman's store
+    or of a registry, or oci:FOLDER."""
     from vmpod.drivers.images import layout
 
     if file.exists():
         raise Problem(f"write {file}", "the file exists", f"rm {file}", "Exists")
     with tempfile.TemporaryDirectory(prefix="vmpod-image-", dir=file.resolve().parent) as folder:
-        found = asyncio.run(_laid_out(reference, Path(folder), _access(Path(folder), reference, plain_http, creds)))
+        access = _access(Path(folder), reference, plain_http, creds)
+        found, digest = asyncio.run(_laid_out(reference, Path(folder), access))
         layout.copy_disk(found, Path(folder, "disk"), path=inner, image=reference)
         Path(folder, "disk").replace(file)
-    click.echo(f"{file} written")
+    click.echo(f"{file} written", err=True)
+    click.echo(digest)
 
 
-async def _laid_out(reference: str, folder: Path, access: list[str]) -> Path:
-    """The OCI layout of an image. Raises Problem."""
+async def _laid_out(reference: str, folder: Path, access: list[str]) -> tuple[Path, str]:
+    """The OCI layout of an image, and the digest by which it is known where it was. Raises Problem."""
     if reference.startswith("oci:"):
         path = Path(reference.removeprefix("oci:"))
         if not (path / "index.json").is_file():
             raise Problem(f"pull {reference}", "it is no OCI layout (no index.json)", f"ls {path}", "Missing")
-        return path
+        return path, _digest_of(path)
     name = reference.removeprefix(_REMOTE)
     known = await _podman("image", "exists", name, what=f"look for {name}", check=False)
     if known.code != 0 or reference.startswith(_REMOTE):
         await _podman("pull", "--quiet", *access, name, what=f"pull {name}")
     target = folder / "layout"
-    await _podman("save", "--quiet", "--format", "oci-dir", "--output", str(target), name, what=f"read {name}")
-    return target
+    what = f"read {name}"
+    await _podman("save", "--quiet", "--format", "oci-dir", "--output", str(target), name, what=what)
+    known = await _podman("image", "inspect", "--format", "{{.Digest}} {{join .RepoDigests \" \"}}", name, what=what)
+    return target, digest_at(name, known.text) or _digest_of(target)
+
+
+def digest_at(name: str, said: str) -> str:
+    """The digest by which a registry knows an image, of all that podman lists: the first is the local copy's."""
+    words = said.split()
+    repository = re.sub(r"(:[^:/]+)?(@.*)?$", "", name)
+    there = [word.rpartition("@")[2] for word in words[1:] if word.startswith(f"{repository}@")]
+    return next((digest for digest in there if digest != words[0]), words[0] if words else "")
+
+
+def _digest_of(layout: Path) -> str:
+    """The digest of the first manifest of an OCI layout; empty when it lists none."""
+    try:
+        return str(json.loads((layout / "index.json").read_text())["manifests"][0]["digest"])
+    except (ValueError, LookupError, TypeError, OSError):
+        return ""
 
 
 def _access(folder: Path, reference: str, plain_http: bool, creds: str) -> list[str]:
@@ -145,5 +175,6 @@ async def _podman(*argv: str, what: str, check: bool = True) -> proc.Completed:
     done = await proc.run(["podman", *argv], what=what, check=False, timeout_s=_LONG_S)
     if check and done.code != 0:
         said = done.err.decode(errors="replace").strip().splitlines() or [f"podman ended with {done.code}"]
-        raise Problem(what, said[-1].removeprefix("Error: "), "", "Failed")
+        why = said[-1].removeprefix("Error: ")
+        raise Problem(what, why, next((fix for word, fix in _FIXES if word in why), "podman images"), "Failed")
     return done
