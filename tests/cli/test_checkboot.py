@@ -64,7 +64,7 @@ def test_the_screen_adds_what_the_serial_console_does_not_show(monkeypatch: pyte
         monkeypatch.setattr("vmpod.drivers.inspection.screens.text", lambda png, said=said: said)
         screen.show(b"", after_s)
     assert screen.added(["firmware 0 s", "kernel 4 s"]) == [
-        "firmware 0 s", "kernel 4 s", "boot loader 2 s (screen)", "login prompt 9 s (screen)",
+        "firmware 0 s", "boot loader 2 s (screen)", "kernel 4 s", "login prompt 9 s (screen)",
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -73,7 +74,14 @@ class Screen:
         """The stages that the guest's instance tells, and those that only the screen shows."""
         names = {stage: boottext.WORDS[stage] for stage in self.seen}
         missing = [stage for stage, name in names.items() if not any(one.startswith(name) for one in stages)]
-        return [*stages, *(f"{names[stage]} {self.seen[stage]:.0f} s (screen)" for stage in missing)]
+        more = [f"{names[stage]} {self.seen[stage]:.0f} s (screen)" for stage in missing]
+        return sorted([*stages, *more], key=_seconds)
+
+
+def _seconds(told: str) -> float:
+    """When a stage was reached, as it is told."""
+    match = re.search(r"([\d.]+) s\b", told)
+    return float(match[1]) if match else 0.0
 
 
 def outcome(stages: Sequence[str], phase: str, said: str = "") -> Outcome:
