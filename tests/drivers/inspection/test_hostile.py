@@ -191,6 +191,17 @@ def test_noise_in_the_heads_of_file_systems(kind: str, tmp_path: Path) -> None:
     assert time.monotonic() - begin < 5 * MOST_S
 
 
+@pytest.mark.parametrize(("argv", "kind"), [(("mkfs.vfat", "-F", "32"), "vfat"), (("mkfs.ext4", "-q"), "ext4")])
+def test_a_volume_without_a_system_does_not_boot(argv: tuple[str, ...], kind: str, tmp_path: Path) -> None:
+    image = tmp_path / "x"
+    image.touch()
+    os.truncate(image, SIZE)
+    run(*argv, image)
+    found = look(image)
+    assert (found.boots, found.parts[0].filesystem) == ((), kind)
+    assert SIZE // 2 < found.parts[0].free_bytes < SIZE
+
+
 def test_a_disk_of_a_pebibyte(tmp_path: Path) -> None:
     image = tmp_path / "x.qcow2"
     run("qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", image, str(1 << 50))

@@ -6,7 +6,7 @@ import struct
 import uuid
 from dataclasses import dataclass
 
-from vmpod.drivers.inspection import btrfs, lvm
+from vmpod.drivers.inspection import btrfs, lvm, mdraid
 from vmpod.drivers.inspection.blocks import Blocks
 
 
@@ -29,15 +29,36 @@ def mark(part: Blocks) -> Mark:
     if head.startswith(b"XFSB"):
         return _xfs(head)
     if head[3:11] == b"NTFS    ":
-        return Mark("ntfs")
+        return Mark("ntfs", uuid=head[72:80][::-1].hex().upper())
     if head[510:512] == b"\x55\xaa" and (head[54:57] == b"FAT" or head[82:87] == b"FAT32"):
         wide = head[82:87] == b"FAT32"
         serial = struct.unpack("<I", head[67:71] if wide else head[39:43])[0]
         label = _text(head[71:82] if wide else head[43:54])
-        return Mark("vfat", label, uuid=f"{serial >> 16:04X}-{serial & 0xFFFF:04X}")
+        free = _free_of_fat(part, head) if wide else -1
+        return Mark("vfat", label, free, f"{serial >> 16:04X}-{serial & 0xFFFF:04X}")
     if (block := part.read(btrfs.SUPER, 4096))[0x40:0x48] == btrfs.MAGIC and len(block) == 4096:
         return _btrfs(block)
     return Mark(_other(part, head))
+
+
+def _free_of_fat(part: Blocks, head: bytes) -> int:
+    """What FAT32's second sector says is free; -1 when it says nothing."""
+    size, clusters, place = *struct.unpack("<HB", head[11:14]), struct.unpack("<H", head[48:50])[0]
+    info = part.read(place * size, 512)
+    if info[:4] != b"RRaA" or len(info) < 512 or (free := struct.unpack("<I", info[488:492])[0]) == 0xFFFFFFFF:
+        return -1
+    return int(min(free * clusters * size, part.size))
+
+
+def free_of_ntfs(part: Blocks, bitmap: bytes) -> int:
+    """What is free by the bits of an NTFS file system's $Bitmap; -1 when it was not read."""
+    head = part.read(0, 512)
+    size, clusters, sectors = *struct.unpack("<HB", head[11:14]), struct.unpack("<Q", head[40:48])[0]
+    if not bitmap or not clusters or clusters > 128:
+        return -1
+    count = min(sectors // clusters, len(bitmap) * 8)
+    used = sum(byte.bit_count() for byte in bitmap[: count // 8])
+    return int((count - count % 8 - used) * clusters * size)
 
 
 def _other(part: Blocks, head: bytes) -> str:
@@ -49,8 +70,10 @@ def _other(part: Blocks, head: bytes) -> str:
         return "swap"
     if part.read(0x8001, 5) == b"CD001":
         return "iso9660"
-    if part.read(0x1000, 4) == b"\xfcN+\xa9" or head.startswith(b"-FVE-FS-", 3):
-        return "mdraid" if head[3:11] != b"-FVE-FS-" else "bitlocker"
+    if head.startswith(b"-FVE-FS-", 3):
+        return "bitlocker"
+    if mdraid.is_member(part):
+        return "mdraid"
     return "squashfs" if head.startswith(b"hsqs") else ""
 
 

@@ -19,16 +19,18 @@ from pathlib import Path
 
 from vmpod.base.errors import Problem
 from vmpod.drivers.disks import formats, headers
-from vmpod.drivers.inspection import blocks, facts, filesystems, inspector, linux, lvm, partitions, trees, windows
+from vmpod.drivers.inspection import blocks, facts, filesystems, inspector, linux, lvm, mdraid, partitions, windows
 from vmpod.drivers.inspection.blocks import Blocks, Slice
 from vmpod.drivers.inspection.btrfs import Btrfs
 from vmpod.drivers.inspection.facts import Image, Loader, Part, System, Trouble
+from vmpod.drivers.inspection.filesystems import Mark
 from vmpod.drivers.inspection.partitions import Division
-from vmpod.drivers.inspection.trees import Tree, Volume
+from vmpod.drivers.inspection.trees import READ_BY_TSK, Sleuth, Tree, Volume
 from vmpod.drivers.inspection.xfs import Xfs
 
 _MOST_MEMORY = 2 << 30
 _LONGEST_S = 120.0
+_MOST_BITMAP = 16 << 20
 _NOBODY = 65534
 _OWN_READERS: Mapping[str, Callable[[Blocks], Volume]] = {"xfs": Xfs, "btrfs": Btrfs}
 _HERE = "x86_64"
@@ -89,7 +91,7 @@ def examine(disk: Blocks, name: str = "") -> Image:
     """What its bytes tell of a disk."""
     division = partitions.read(disk)
     found = list(_parts(disk, division))
-    unread = tuple(f"{one.part.name}: {one.part.filesystem}" for one in found if _is_closed(one))
+    unread = tuple(f"{one.part.name}: {one.part.filesystem}" for one in found if _is_closed(one, found))
     return Image(
         path=name, format="raw", virtual_bytes=disk.size, actual_bytes=0, table=division.table,
         boots=tuple(_boots(division, found)), cdrom=division.table == "iso9660",
@@ -98,33 +100,45 @@ def examine(disk: Blocks, name: str = "") -> Image:
     )  # fmt: skip
 
 
-def _is_closed(one: Found) -> bool:
-    return one.volume is None and one.part.filesystem not in ("", "swap", "lvm")
+def _is_closed(one: Found, found: list[Found]) -> bool:
+    has_inner = any(other.part.name == f"{one.part.name} (mirror)" for other in found)
+    return one.volume is None and one.part.filesystem not in ("", "swap", "lvm") and not has_inner
 
 
 def _parts(disk: Blocks, division: Division) -> Iterator[Found]:
     listed = division.parts or (Part("disk", 0, disk.size, label=""),)
     members: list[Blocks] = []
     for part in listed:
-        piece: Blocks = Slice(disk, part.start, part.size)
-        one = _found(part, piece)
-        members += [piece] if one.part.filesystem == "lvm" else []
-        yield one
+        for one in _found(part, Slice(disk, part.start, part.size)):
+            members += [one.blocks] if one.part.filesystem == "lvm" else []
+            yield one
     for name, piece in lvm.volumes(members):
-        yield _found(Part(name, -1, piece.size, "lvm"), piece)
+        yield from _found(Part(name, -1, piece.size, "lvm"), piece)
 
 
-def _found(part: Part, piece: Blocks) -> Found:
+def _found(part: Part, piece: Blocks) -> Iterator[Found]:
+    """What is in a part, and when that is a mirror what is in the mirror."""
     mark = filesystems.mark(piece)
-    part = dataclasses.replace(part, filesystem=mark.name, label=mark.label or part.label, free_bytes=mark.free_bytes)
-    return Found(part, mark.uuid, piece, _volume(mark.name, piece))
+    volume = _volume(mark.name, piece)
+    free = _free(mark, piece, volume)
+    part = dataclasses.replace(part, filesystem=mark.name, label=mark.label or part.label, free_bytes=free)
+    yield Found(part, mark.uuid, piece, volume)
+    inner = mdraid.mirrored(piece) if mark.name == "mdraid" and part.kind != "mirror" else None
+    if inner is not None and inner.size:
+        yield from _found(Part(f"{part.name} (mirror)", -1, inner.size, "mirror"), inner)
+
+
+def _free(mark: Mark, piece: Blocks, volume: Volume | None) -> int:
+    if mark.name != "ntfs" or volume is None:
+        return mark.free_bytes
+    return filesystems.free_of_ntfs(piece, volume.content("/$Bitmap", _MOST_BITMAP))
 
 
 def _volume(filesystem: str, piece: Blocks) -> Volume | None:
     try:
         if filesystem in _OWN_READERS:
             return _OWN_READERS[filesystem](piece)
-        return trees.Sleuth(piece) if filesystem in trees.READ_BY_TSK else None
+        return Sleuth(piece) if filesystem in READ_BY_TSK else None
     except OSError:
         return None
 

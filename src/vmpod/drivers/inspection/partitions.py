@@ -14,6 +14,7 @@ _SECTOR = 512
 _ISO_SECTOR = 2048
 _SIGNATURE = b"\x55\xaa"
 _MOST_PARTS = 128
+_NO_CODE = b"is not a bootable disk"  # what mkfs puts into the first sector of a volume
 _WHOLE = (b"GRUB", b"LILO", b"ISOLINUX", b"isolinux")  # code that finds its way without an active partition
 _EXTENDED = (0x05, 0x0F, 0x85)
 _MBR_KINDS = {0x07: "windows", 0x82: "swap", 0x83: "linux", 0x8E: "lvm", 0xEF: "efi"}
@@ -52,7 +53,7 @@ def read(disk: Blocks) -> Division:
         return Division("iso9660", (), False, tuple(_el_torito(disk)))
     if head[510:512] != _SIGNATURE:
         return Division("", (), False)
-    code = any(head[:440])
+    code = any(head[:440]) and _NO_CODE not in head
     entries = [_entry(head, index) for index in range(4)]
     if any(kind == 0xEE for kind, _, _, _ in entries) and (parts := _gpt(disk)):
         here = tuple(part for part in parts if _is_here(part, disk))

@@ -120,8 +120,9 @@ def _hints(tree: Tree) -> list[str]:
 def _troubles(tree: Tree, registry: Registry, disk: bool) -> Iterator[Trouble]:
     if not disk:
         lies = any(tree.exists(f"{_DRIVERS}/{name}.sys") for name in _DISK_DRIVERS)
-        idle, none = "the virtio driver for the disk is a file that nothing loads", "there is no virtio driver for the disk"
-        yield Trouble(idle if lies else none, _PLACE, "bus: sata (chosen), or install virtio-win in the guest first")
+        what = "a file that nothing loads is the" if lies else "there is no"
+        remedy = "bus: sata (chosen), or install virtio-win in the guest first"
+        yield Trouble(f"{what} virtio driver for the disk", _PLACE, remedy)
     if not tree.exists(f"{_DRIVERS}/netkvm.sys") or not registry.has("netkvm"):
         remedy = "model: e1000e (chosen), or install virtio-win in the guest first"
         yield Trouble("there is no virtio driver for the network card", _PLACE, remedy)
