@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -24,6 +25,8 @@ PATHS: Final = FORMS | _ARCHIVES | {f"/{one}/upload{how}" for one in _VERSIONS f
 _PHASE: Final = "cdi.kubevirt.io/storage.pod.phase"
 _CONTENT: Final = "cdi.kubevirt.io/storage.contentType"
 _PART_BYTES: Final = 1 << 20
+_SILENT_S: Final = 60.0
+_PART_S: Final = 300.0  # a megabyte may take so long: a client that sends less only holds the claim
 
 
 async def take(
@@ -32,8 +35,8 @@ async def take(
     """Answer a request to one of PATHS: plain text, as CDI's proxy does.
 
     400 without a token or for an archive where a disk is wanted, 401 with a token that is forged, over, used, or of a
-    claim that is gone, 503 while the claim is not ready. Both kinds of upload are answered when the image is the
-    claim's disk, so that a refusal is told.
+    claim that is gone, 503 while the claim is not ready, 408 when the client falls silent or sends next to nothing.
+    Both kinds of upload are answered when the image is the claim's disk, so that a refusal is told.
     """
     if method not in ("HEAD", "POST", "PUT"):
         return _text(405, "an image is sent by POST")
@@ -89,7 +92,7 @@ async def _pass_on(backend: Backend, ticket: Ticket, size: int, parts: AsyncIter
 async def _send(stream: Duplex, parts: AsyncIterator[bytes]) -> None:
     """All parts, a megabyte at a time, and the end."""
     held = bytearray()
-    async for part in parts:
+    async for part in arriving(parts):
         held += part
         if len(held) >= _PART_BYTES:
             await stream.send(STDIN, bytes(held))
@@ -97,6 +100,28 @@ async def _send(stream: Duplex, parts: AsyncIterator[bytes]) -> None:
     if held:
         await stream.send(STDIN, bytes(held))
     await stream.send(STDIN, b"")
+
+
+async def arriving(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The parts as they come. Raises ApiError (408) at a client that sends nothing, or too little: it keeps others from
+    the claim. Only the time in which we wait for it counts."""
+    source, clock = aiter(parts), asyncio.get_running_loop().time
+    waited, got = 0.0, 0
+    while True:
+        since = clock()
+        try:
+            async with asyncio.timeout(_SILENT_S):
+                part = await anext(source)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise ApiError(408, "Timeout", f"the upload was given up: nothing came for {_SILENT_S:g} s") from None
+        waited, got = waited + clock() - since, got + len(part)
+        if got >= _PART_BYTES:
+            waited, got = 0.0, 0
+        elif waited > _PART_S:
+            raise ApiError(408, "Timeout", f"the upload was given up: less than a megabyte came in {_PART_S:g} s")
+        yield part
 
 
 def _text(code: int, said: str) -> Response:
