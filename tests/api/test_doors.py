@@ -124,7 +124,6 @@ async def test_a_console_that_is_taken_over_ends_without_farewell(live: Live, se
     ({"autoattachGraphicsDevice": False}, "GET", "vnc/screenshot", 400, "No graphics devices are present."),
     ({}, "GET", "usbredir", 409, "Not configured with USB Redirection"),
     ({}, "GET", "vsock", 400, "VSOCK is not attached."),
-    ({"autoattachVSOCK": True}, "GET", "vsock", 400, 'strconv.ParseUint: parsing "": invalid syntax'),
     ({}, "GET", "sev/fetchcertchain", 400, "'WorkloadEncryptionSEV' feature gate is not enabled"),
     ({}, "GET", "sev/querylaunchmeasurement", 400, "'WorkloadEncryptionSEV' feature gate is not enabled"),
     ({}, "PUT", "sev/setupsession", 400, "'WorkloadEncryptionSEV' feature gate is not enabled"),
@@ -136,12 +135,6 @@ async def test_refusals(call: Caller, devices: dict[str, Any], method: str, path
     await running(call, "m", **devices)
     told = await call(method, f"{SUB}/virtualmachineinstances/m/{path}", code=code)
     assert told["kind"] == "Status" and told["message"].endswith(message)
-
-
-async def test_a_vsock_that_no_machine_gets_yet(call: Caller) -> None:
-    await running(call, "m", autoattachVSOCK=True)
-    told = await call("GET", f"{SUB}/virtualmachineinstances/m/vsock", code=400, port="1")
-    assert told["message"].startswith("the machine has no VSOCK device")
 
 
 @pytest.mark.parametrize("door", ["console", "vnc", "vnc/screenshot", "portforward/22/tcp"])

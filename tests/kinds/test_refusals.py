@@ -293,6 +293,8 @@ CASES += [
     ("no address", with_disk(disk={"bus": "virtio", "pciAddress": "here"}), f"{ROOT}.disk.pciAddress",
      f"disk {ROOT}.name has malformed PCI address (here)."),
 ]
+WHOLE += [("volumes that move", vm(updateVolumesStrategy="Migration"),
+           'spec.updateVolumesStrategy: Unsupported value: "Migration": supported values: "Replacement"')]
 REFUSED = [(name, vm(machine_spec(**change)), field, told) for name, change, field, told in CASES]
 REFUSED += [(name, obj, told.partition(": ")[0], told.partition(": ")[2]) for name, obj, told in WHOLE]
 

@@ -186,22 +186,12 @@ def test_deprecated() -> None:
      f"domain.devices.interfaces[0].sriov: {BLOCKS}"),
     ({"domain": {"devices": {"disks": [{"name": "a", "disk": {"pciAddress": "0000:00"}}]}}},
      f"domain.devices.disks[0].disk.pciAddress: {IGNORED}"),
-    ({"domain": {"devices": {"downwardMetrics": {}}}}, f"domain.devices.downwardMetrics: {IGNORED}"),
     ({"domain": {"cpu": {"realtime": {}}}}, f"domain.cpu.realtime: {BLOCKS}"),
-    ({"domain": {"clock": {"timer": {"rtc": {"tickPolicy": "merge"}}}}}, f"domain.clock.timer.rtc.tickPolicy: {IGNORED}"),
-    ({"domain": {"launchSecurity": {"sev": {}}}}, f"domain.launchSecurity: {BLOCKS}"),
-    ({"networks": [{"name": "a", "resourceClaim": {"claimName": "b"}}]}, f"networks[0].resourceClaim: {BLOCKS}"),
-    ({"volumes": [{"name": "a", "downwardMetrics": {}}]}, f"volumes[0].downwardMetrics: {BLOCKS}"),
     ({"somethingNew": {"a": 1}}, f"somethingNew: {IGNORED}"),
 ])
 def test_warnings(spec: Object, told: str) -> None:
     assert VIRTUALMACHINE.warnings(vm(spec)) == [f"{T}.{told}"]
     assert VIRTUALMACHINEINSTANCE.warnings(vmi() | {"spec": spec}) == [f"spec.{told}"]
-
-
-def test_warnings_of_the_machine_itself() -> None:
-    assert VIRTUALMACHINE.warnings(vm(updateVolumesStrategy="Migration")) == [
-        f"spec.updateVolumesStrategy: {IGNORED}"]
 
 
 def test_false_asks_for_nothing() -> None:

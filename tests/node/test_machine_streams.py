@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from vmpod.node import machine_streams
-from vmpod.node.machine_streams import Seat, open_tcp, open_udp, open_vsock
+from vmpod.node.machine_streams import Seat, open_tcp, open_udp
 from vmpod.testing.leaks import assert_no_tasks
 
 
@@ -137,11 +137,6 @@ async def test_nothing_is_lost_and_nothing_piles_up(port: Port, tmp_path: Path) 
 async def test_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await Seat(tmp_path / "none.sock").take()
-
-
-async def test_vsock_to_nobody() -> None:
-    with pytest.raises(OSError):
-        await open_vsock(4_000_000_000, 1)
 
 
 async def test_tcp_both_ways_with_half_close() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from vmpod.drivers.qemu import spec as qemu
 from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.spec import Passt
 from vmpod.kinds.parts import machine_networks
+from vmpod.kinds.parts.machine_support import _MACHINE
+from vmpod.kinds.parts.support import BLOCKS
 from vmpod.model.meta import Object
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.machine import guest_memory_bytes, machine_spec, machine_uuid, vcpus
@@ -399,6 +401,13 @@ def contain(obj: Object, host: HostFacts = HOST) -> Any:
     return container_spec(obj, POD, machine_spec(obj, volumes, Tap(), host), volumes.values(), AROUND)
 
 
+def test_memory_that_may_be_locked() -> None:
+    made = contain(vmi({"memory": {"guest": "64Mi", "reservedOverhead": {"memLock": "Required"}}}))
+    most = made.limits.memory_bytes
+    assert made.ulimits == {"memlock": (most, most)} and most > 64 << 20
+    assert contain(vmi()).ulimits == {}
+
+
 def test_container_has_no_privilege() -> None:
     found = contain(vmi())
     assert (found.user, found.cap_drop, found.cap_add) == ("107:107", ("ALL",), ())
@@ -482,3 +491,28 @@ def test_a_further_network_that_cannot_be_is_named(network: Object, binding: str
     obj = vmi({"devices": {"interfaces": cards}}, networks=[{"name": "default", "pod": {}}, {"name": "b", **network}])
     with pytest.raises(Problem, match=why):
         nics(obj, Tap())
+
+
+@pytest.mark.parametrize(("domain", "field"), [
+    ({"cpu": {"realtime": {}}}, "spec.domain.cpu.realtime"),
+    ({"devices": {"gpus": [{"name": "a"}]}}, "spec.domain.devices.gpus"),
+    ({"devices": {"hostDevices": [{"name": "a"}]}}, "spec.domain.devices.hostDevices"),
+    ({"devices": {"interfaces": [{"name": "default", "sriov": {}}]}}, "'sriov'"),
+])
+def test_what_nothing_starts_with_is_named_again(domain: Object, field: str) -> None:
+    """Every field that the support matrix says a machine does not start with."""
+    with pytest.raises(Problem, match=field) as problem:
+        machine_nic(vmi(domain))
+        machine_spec(vmi(domain), {"root": volume("root")}, Tap(), HOST)
+    assert problem.value.reason == "Unsupported"
+
+
+def test_no_field_that_nothing_starts_with_is_left_out() -> None:
+    assert set(blocked(_MACHINE)) == {"realtime", "gpus", "hostDevices", "sriov"}
+
+
+def blocked(tree: Any) -> list[str]:
+    """The fields of a tree, at any depth, that keep a machine from starting."""
+    if not isinstance(tree, Mapping):
+        return []
+    return [key for key, known in tree.items() if known is BLOCKS] + [one for known in tree.values() for one in blocked(known)]

@@ -13,7 +13,7 @@ from vmpod.kinds.parts.machine_support import machine_warnings
 from vmpod.kinds.parts.matchers import default_matchers, is_matched, matcher_errors
 from vmpod.kinds.parts.metadata import annotation_errors, label_errors, metadata_rules
 from vmpod.kinds.parts.reading import dig, entries, indexed, mapping, section, text
-from vmpod.kinds.parts.support import ACTED, Tree, unsupported
+from vmpod.kinds.parts.support import ACTED, OneOf, Tree, refusals, unsupported
 from vmpod.kinds.parts.versions import DEPRECATED
 from vmpod.model.meta import Object
 from vmpod.model.status import FieldError, required, wrong
@@ -29,7 +29,7 @@ RUNNING_WARNING = "spec.running is deprecated, please use spec.runStrategy inste
 _SPEC: Tree = {
     "instancetype": ACTED, "preference": ACTED,
     "running": ACTED, "template": ACTED, "runStrategy": ACTED, "dataVolumeTemplates": ACTED,
-    "updateVolumesStrategy": frozenset({"Replacement"}),
+    "updateVolumesStrategy": OneOf(("Replacement",)),
 }
 
 
@@ -51,7 +51,7 @@ def _rules(new: Object, old: Object | None) -> list[FieldError]:
     if mapping(new.get("metadata")).get("deletionTimestamp"):
         return []
     spec = mapping(new.get("spec"))
-    errors = [*_run_errors(spec), *matcher_errors(spec, dig(old, "spec"))]
+    errors = [*_run_errors(spec), *refusals(spec, _SPEC, "spec"), *matcher_errors(spec, dig(old, "spec"))]
     if not isinstance(spec.get("template"), dict):
         return [*errors, required("spec.template", "missing virtual machine template.")]
     meta = dig(spec, "template", "metadata")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,20 +25,6 @@ async def open_socket(path: Path) -> ConnectionDuplex:
 async def open_tcp(host: str, port: int) -> ConnectionDuplex:
     """Connect to a port. Raises OSError (TimeoutError after 5 s)."""
     reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), _CONNECT_TIMEOUT_S)
-    return ConnectionDuplex(reader, writer)
-
-
-async def open_vsock(cid: int, port: int) -> ConnectionDuplex:
-    """Connect to a port of a guest by its context id. Raises OSError, also where the host has no vsock."""
-    line = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-    try:
-        line.settimeout(_CONNECT_TIMEOUT_S)
-        await asyncio.to_thread(line.connect, (cid, port))
-        line.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=line)
-    except BaseException:
-        line.close()
-        raise
     return ConnectionDuplex(reader, writer)
 
 

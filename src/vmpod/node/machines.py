@@ -37,7 +37,7 @@ from vmpod.model.selectors import from_map
 from vmpod.node import hotplug, machine_asks, machine_checks, machine_files, machine_links, nicplug, replug
 from vmpod.node.duplexes import ConnectionDuplex
 from vmpod.node.machine_around import Neighbours
-from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp, open_vsock
+from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp
 from vmpod.node.machine_watch import Machine, Watch
 from vmpod.node.pinning import Pins
 from vmpod.node.prepared import PreparedVolume
@@ -485,7 +485,7 @@ class Machines:
     # streams ---------------------------------------------------------------------------------------------
 
     async def open(self, ref: Ref, verb: str, params: Mapping[str, Any]) -> Stream:
-        """console, vnc, usbredir, vsock or portforward. Raises ApiError (400 while the machine does not run)."""
+        """console, vnc, usbredir or portforward. Raises ApiError (400 while the machine does not run)."""
         watch = self._running(ref)
         try:
             match verb:
@@ -495,8 +495,6 @@ class Machines:
                     return await _take_screen(watch, preserve=bool(params.get("preserveSession")))
                 case "usbredir":
                     return await _take_usb(watch)
-                case "vsock":
-                    return await open_vsock(int(params["cid"]), int(params["port"]))
                 case "portforward":
                     return await self._open_port(watch, params)
         except OSError as error:

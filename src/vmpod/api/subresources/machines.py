@@ -85,19 +85,9 @@ async def usbredir(call: Call) -> Tunnel:
 
 
 async def vsock(call: Call) -> Tunnel:
-    """GET …/vsock?port=N: a port of the guest, past its network."""
-    machine = machine_named(call)
-    if not meta.get(machine, "spec", "domain", "devices", "autoattachVSOCK"):
-        raise status.bad_request("VSOCK is not attached.")
-    port, cid = call.query("port"), meta.get(machine, "status", "VSOCKCID")
-    if not (port.isdecimal() and int(port) < 2**32):
-        raise status.bad_request(f"strconv.ParseUint: parsing {status.quote(port)}: invalid syntax")
-    if call.flag("tls"):
-        raise status.bad_request("vsock with tls=true is not supported here: encrypt inside, or ask with tls=false")
-    if cid is None:
-        why = "the machine has no VSOCK device: autoattachVSOCK is not supported yet, and was warned about"
-        raise status.bad_request(why)
-    return await _connect(call, machine, "vsock", {"cid": int(cid), "port": int(port)})
+    """GET …/vsock?port=N: refused, for no machine is stored with the device."""
+    machine_named(call)
+    raise status.bad_request("VSOCK is not attached.")
 
 
 def _check_graphics(machine: Object) -> None:

@@ -11,6 +11,7 @@ from vmpod.kinds.parts.machine_defaults import HOST_ARCHITECTURE
 from vmpod.kinds.parts.machine_device_rules import device_errors
 from vmpod.kinds.parts.machine_disks import disk_errors
 from vmpod.kinds.parts.machine_networks import network_errors
+from vmpod.kinds.parts.machine_support import support_errors
 from vmpod.kinds.parts.machine_volumes import volume_errors
 from vmpod.kinds.parts.metadata import label_errors
 from vmpod.kinds.parts.reading import dig, indexed, mapping, set_keys, text
@@ -38,6 +39,7 @@ def machine_errors(spec: Object, path: str) -> Iterator[FieldError]:
     yield from disk_errors(spec, path)
     yield from network_errors(spec, path)
     yield from _policy_errors(spec, path)
+    yield from support_errors(spec, path)
     for key in ("readinessProbe", "livenessProbe"):
         if spec.get(key) is not None:
             yield from _probe_errors(mapping(spec[key]), f"{path}.{key}")

@@ -49,6 +49,7 @@ def container_spec(
         user=f"{QEMU_USER}:{QEMU_USER}", netns=around.netns, mounts=tuple(_mounts(volumes, around)),
         devices=tuple(_devices(machine)), cap_drop=("ALL",), no_new_privileges=True, read_only=True,
         cap_add=CAPABILITIES if sharing.needs_groups_dropped(machine) else (), limits=limits(vmi, machine),
+        ulimits=_locked(vmi, machine),
     )
 
 
@@ -86,6 +87,14 @@ def overhead_bytes(machine: MachineSpec) -> int:
     helper = 32 * _MIB * (len(machine.shares) + (machine.tpm is not None))
     helper += _PASST_BYTES * sum(nic.passt is not None for nic in machine.nics)
     return 192 * _MIB + helper + machine.memory_bytes // 256 + 16 * _MIB * machine.cpu.count + disks + video + emulation
+
+
+def _locked(vmi: Object, machine: MachineSpec) -> dict[str, tuple[int, int]]:
+    """Where memory is to be locked (memLock), all that the machine may have."""
+    if get(vmi, "spec", "domain", "memory", "reservedOverhead", "memLock") != "Required":
+        return {}
+    most = limits(vmi, machine).memory_bytes
+    return {"memlock": (most, most)}
 
 
 def limits(vmi: Object, machine: MachineSpec) -> Limits:

@@ -37,7 +37,8 @@ def _paravirtual(domain: Mapping[str, Any]) -> Iterator[tuple[str, bool | str]]:
     features: Mapping[str, Any] = domain.get("features") or {}
     if get(features, "kvm", "hidden"):
         yield "kvm", False
-    if (wanted := get(features, "apic", "endOfInterrupt")) is not None:
+    has_apic = get(features, "apic", "enabled") is not False
+    if has_apic and (wanted := get(features, "apic", "endOfInterrupt")) is not None:
         yield "kvm-pv-eoi", bool(wanted)
     if features.get("pvspinlock") is not None:
         yield "kvm-pv-unhalt", _is_on(features["pvspinlock"])
