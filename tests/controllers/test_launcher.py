@@ -111,3 +111,10 @@ def test_dedicated_cpus_are_asked_for_whole() -> None:
     made = vmi(domain={"cpu": {"cores": 2, "dedicatedCpuPlacement": True}, "memory": {"guest": "1Gi"}})
     resources = launcher.launcher_pod(made, "image")["spec"]["containers"][0]["resources"]
     assert resources["requests"]["cpu"] == resources["limits"]["cpu"] == "2"
+
+
+def test_how_many_processors_share_one() -> None:
+    made = vmi(domain={"cpu": {"sockets": 4}})
+    for ratio, asked in ((10, "400m"), (4, "1"), (1, "4")):
+        pod = launcher.launcher_pod(made, "image", ratio=ratio)
+        assert pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] == asked

@@ -140,3 +140,11 @@ def test_an_unchanged_template_moves_the_generation() -> None:
 def test_how_far_a_machine_may_grow(spec: Object, cpu: int, guest: str | None) -> None:
     found = VIRTUALMACHINEINSTANCE.default({"metadata": {"name": "m"}, "spec": {**spec, "architecture": "amd64"}})["spec"]
     assert (found["domain"]["cpu"]["maxSockets"], found["domain"]["memory"].get("maxGuest")) == (cpu, guest)
+
+
+def test_staged_changes_wait_for_a_restart() -> None:
+    staged = {"vmRolloutStrategy": "Stage"}
+    assert liveupdate.restart_reason(vm(nodeSelector={"a": "b"}), vmi(), TEMPLATE, staged) == CHANGED
+    assert liveupdate.restart_reason(vm(nodeSelector={"a": "b"}), vmi(), TEMPLATE) == ""
+    assert liveupdate.updated(vm(nodeSelector={"a": "b"}), vmi(), TEMPLATE, staged) is None
+    assert liveupdate.restart_reason(vm(), vmi(), TEMPLATE, staged) == ""

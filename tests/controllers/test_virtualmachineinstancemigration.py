@@ -238,3 +238,11 @@ def test_a_machine_that_shall_leave_gets_one_migration(machine: Object, migratio
         assert isinstance(made, Create) and made.kind is VIRTUALMACHINEINSTANCEMIGRATION
         assert made.obj["metadata"]["name"].startswith("kubevirt-evacuation-")
         assert made.obj["metadata"]["annotations"] == {evacuation.EVACUATION: "n1"}
+
+
+def test_settings_of_the_cluster_and_of_a_policy() -> None:
+    cluster = {"migrations": {"progressTimeout": 7, "completionTimeoutPerGiB": 9, "parallelMigrationsPerCluster": 1}}
+    policy = {"spec": {"completionTimeoutPerGiB": 11}}
+    made = migrationpolicies.configuration(policy, cluster)
+    assert (made["progressTimeout"], made["completionTimeoutPerGiB"], made["parallelMigrationsPerCluster"]) == (7, 11, 1)
+    assert migrationpolicies.configuration(None) == migrationpolicies.DEFAULTS

@@ -14,6 +14,7 @@ from vmpod.controllers import pods
 from vmpod.controllers.children import child_metadata, metadata_patch, suffix
 from vmpod.kinds import POD
 from vmpod.kinds.parts import kernel_boot
+from vmpod.kinds.parts.kubevirt_config import CPU_RATIO
 from vmpod.kinds.parts.machine_networks import pod_interface
 from vmpod.kinds.parts.machine_state import VOLUME as STATE
 from vmpod.kinds.parts.migration import JOB, MOVES_FROM
@@ -26,7 +27,6 @@ IMAGE = "vmpod/virt-launcher"
 JOB_NAME = "kubevirt.io/migrationJobName"
 DEFAULT_GRACE_S = 30
 _LAUNCHER_GRACE_S = 15  # the launcher outlives its guest by this much (KubeVirt: gracePeriodSeconds + 15)
-_CPU_RATIO = 10  # vCPUs that share a CPU unless the VMI says otherwise (KubeVirt: cpuAllocationRatio)
 _MEBIBYTE = 2**20
 _COPIED = ("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "schedulerName",
            "priorityClassName", "dnsPolicy", "dnsConfig", "subdomain")
@@ -41,20 +41,23 @@ def pod_name(vmi: Object) -> str:
     return f"virt-launcher-{name(vmi)}-{suffix(uid(vmi))}"
 
 
-def launcher_pod(vmi: Object, image: str, state: str = "") -> Object:
-    """The Pod to create for an instance whose volumes are ready; `state` is the claim of what it keeps beside them."""
-    made: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(vmi), "spec": _spec(vmi, image)}
+def launcher_pod(vmi: Object, image: str, state: str = "", ratio: int = CPU_RATIO) -> Object:
+    """The Pod to create for an instance whose volumes are ready; `state` is the claim of what it keeps beside them.
+
+    `ratio` vCPUs share a CPU unless the instance says how many it wants (KubeVirt: cpuAllocationRatio).
+    """
+    made: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(vmi), "spec": _spec(vmi, image, ratio)}
     if state:
         made["spec"]["volumes"].append({"name": STATE, "persistentVolumeClaim": {"claimName": state}})
         made["spec"]["containers"][0]["volumeMounts"].append({"name": STATE, "mountPath": _STATE})
     return made
 
 
-def target_pod(vmi: Object, migration: Object, source: Object) -> Object:
+def target_pod(vmi: Object, migration: Object, source: Object, ratio: int = CPU_RATIO) -> Object:
     """The Pod that an instance moves to: on another node than the one it comes from, where there are several."""
     kept = (get(one, "persistentVolumeClaim", "claimName") for one in get(source, "spec", "volumes", default=())
             if one["name"] == STATE)  # fmt: skip
-    pod = launcher_pod(vmi, IMAGE, next(kept, ""))
+    pod = launcher_pod(vmi, IMAGE, next(kept, ""), ratio)
     meta, spec = pod["metadata"], pod["spec"]
     meta["name"] = f"virt-launcher-{name(vmi)}-{suffix(uid(migration))}"
     meta["labels"][JOB] = uid(migration)
@@ -162,7 +165,7 @@ def _networks(vmi: Object) -> list[Object]:
     return found
 
 
-def _spec(vmi: Object, image: str) -> Object:
+def _spec(vmi: Object, image: str, ratio: int) -> Object:
     spec = vmi.get("spec") or {}
     volumes = [pair for volume in spec.get("volumes") or () if (pair := _volume(volume))]
     kernel = get(kernel_boot.kernel_boot(spec), "container", default={})
@@ -170,7 +173,7 @@ def _spec(vmi: Object, image: str) -> Object:
         volumes.append(_image_volume({"name": kernel_boot.VOLUME}, kernel))
     made: Object = {key: spec[key] for key in _COPIED if spec.get(key)}
     made |= {
-        "containers": [_compute(vmi, image, volumes)],
+        "containers": [_compute(vmi, image, volumes, ratio)],
         "volumes": volumes,
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": grace_s(vmi),
@@ -186,9 +189,9 @@ def _spec(vmi: Object, image: str) -> Object:
     return made | ({"imagePullSecrets": [{"name": secret} for secret in secrets]} if secrets else {})
 
 
-def _compute(vmi: Object, image: str, volumes: list[Object]) -> Object:
+def _compute(vmi: Object, image: str, volumes: list[Object], ratio: int) -> Object:
     container: Object = {
-        "name": "compute", "image": image, "imagePullPolicy": "IfNotPresent", "resources": _resources(vmi),
+        "name": "compute", "image": image, "imagePullPolicy": "IfNotPresent", "resources": _resources(vmi, ratio),
         "volumeMounts": [{"name": one["name"], "mountPath": f"{_DISKS}/{one['name']}"} for one in volumes],
     }
     ports = [
@@ -200,12 +203,12 @@ def _compute(vmi: Object, image: str, volumes: list[Object]) -> Object:
     return container | ({"ports": ports} if ports else {})
 
 
-def _resources(vmi: Object) -> Object:
+def _resources(vmi: Object, ratio: int) -> Object:
     extra, guest = overhead_bytes(vmi), guest_memory_bytes(vmi)
     resources = get(vmi, "spec", "domain", "resources", default={})
     asked = _resource(vmi, "requests", "memory")
     memory = (quantity.to_bytes(asked) if asked else guest) + (0 if resources.get("overcommitGuestOverhead") else extra)
-    requests: Object = {"cpu": _cpu_request(vmi)} | ({"memory": quantity.format_bytes(memory)} if guest else {})
+    requests: Object = {"cpu": _cpu_request(vmi, ratio)} | ({"memory": quantity.format_bytes(memory)} if guest else {})
     limits: Object = {}
     if (limit := _resource(vmi, "limits", "memory")) is not None:
         limits["memory"] = quantity.format_bytes(quantity.to_bytes(limit) + extra)
@@ -218,9 +221,9 @@ def _resources(vmi: Object) -> Object:
     return {"requests": requests} | ({"limits": limits} if limits else {})
 
 
-def _cpu_request(vmi: Object) -> str:
+def _cpu_request(vmi: Object, ratio: int) -> str:
     asked = _resource(vmi, "requests", "cpu") or _resource(vmi, "limits", "cpu")
-    return str(asked) if asked else quantity.format_milli(vcpus(vmi) * 1000 // _CPU_RATIO)
+    return str(asked) if asked else quantity.format_milli(vcpus(vmi) * 1000 // ratio)
 
 
 def _volume(volume: Object) -> Object | None:

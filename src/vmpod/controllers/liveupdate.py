@@ -12,6 +12,7 @@ from typing import Any
 from vmpod.controllers.revisions import GENERATION, generation
 from vmpod.kinds.parts import card_hotplug
 from vmpod.kinds.parts.hotplug import plug_faults, steady
+from vmpod.kinds.parts.kubevirt_config import cpu_ratio, is_staged
 from vmpod.kinds.parts.machine_hotplug import memory_fault
 from vmpod.kinds.parts.migration import is_migrating
 from vmpod.model import conditions, quantity
@@ -22,13 +23,17 @@ CPU_CHANGE, MEMORY_CHANGE = "HotVCPUChange", "HotMemoryChange"
 CHANGED = "a non-live-updatable field was changed in the template spec"
 _PLACEMENT = ("nodeSelector", "affinity", "tolerations")
 _NO_MEMORY = "memory updated in template spec. Memory-hotplug "
-_CPU_RATIO = 10
 
 
-def restart_reason(vm: Object, vmi: Object, started: Object | None) -> str:
-    """Why the machine must be restarted before its template is true; empty when it need not be."""
+def restart_reason(vm: Object, vmi: Object, started: Object | None, config: Object | None = None) -> str:
+    """Why the machine must be restarted before its template is true; empty when it need not be.
+
+    `config` is the KubeVirt object's: with the rollout strategy Stage nothing but volumes changes live.
+    """
     wanted = get(vm, "spec", "template", "spec", default={})
     running = vmi.get("spec") or {}
+    if started is not None and is_staged(config or {}):
+        return "" if steady(get(started, "spec", default={})) == steady(wanted) else CHANGED
     if started is not None and not _is_live(get(started, "spec", default={}), wanted, running):
         return CHANGED
     for volume, fault in plug_faults(vmi.get("spec") or {}, wanted).items():
@@ -138,14 +143,14 @@ def _message(vmi: Object, type: str) -> str:
     return str((conditions.find(get(vmi, "status", "conditions"), type) or {}).get("message", ""))
 
 
-def updated(vm: Object, vmi: Object, started: Object | None) -> Object | None:
+def updated(vm: Object, vmi: Object, started: Object | None, config: Object | None = None) -> Object | None:
     """The instance with its live fields as the template has them, marked with the generation it is true to.
 
     None when it is so already.
     """
     if is_deleting(vmi):
         return None
-    spec = _updated_spec(vm, vmi) if not restart_reason(vm, vmi, started) else None
+    spec = _updated_spec(vm, vmi, cpu_ratio(config or {})) if not restart_reason(vm, vmi, started, config) else None
     marks, number = annotations_of(vmi), str(generation(vm))
     if started == get(vm, "spec", "template") and marks.get(GENERATION) != number:
         marks = {**marks, GENERATION: number}
@@ -154,7 +159,7 @@ def updated(vm: Object, vmi: Object, started: Object | None) -> Object | None:
     return {**vmi, "spec": spec or vmi["spec"], "metadata": {**vmi["metadata"], "annotations": marks}}
 
 
-def _updated_spec(vm: Object, vmi: Object) -> Object | None:
+def _updated_spec(vm: Object, vmi: Object, ratio: int) -> Object | None:
     """The instance's spec with what changes live; None when there is nothing, or when something is under way."""
     if get(vmi, "status", "phase") in ("Succeeded", "Failed") or is_migrating(vmi):
         return None
@@ -166,7 +171,7 @@ def _updated_spec(vm: Object, vmi: Object) -> Object | None:
             spec[key] = deepcopy(wanted[key])
     _copy_links(spec, wanted)
     if not _is_under_way(vmi, CPU_CHANGE):
-        _update_sockets(spec, wanted)
+        _update_sockets(spec, wanted, ratio)
     if not _is_under_way(vmi, MEMORY_CHANGE):
         _update_memory(spec, wanted)
     return spec if _bare(spec) != _bare(vmi.get("spec") or {}) else None
@@ -204,7 +209,7 @@ def _is_under_way(vmi: Object, type: str) -> bool:
     return conditions.is_true(get(vmi, "status", "conditions"), type)
 
 
-def _update_sockets(spec: Object, wanted: Object) -> None:
+def _update_sockets(spec: Object, wanted: Object, ratio: int) -> None:
     asked, held, cpu = _sockets(wanted), _sockets(spec), get(spec, "domain", "cpu", default={})
     if asked in (0, held):
         return
@@ -212,7 +217,7 @@ def _update_sockets(spec: Object, wanted: Object) -> None:
     spec["domain"]["cpu"]["sockets"] = asked
     requests = get(spec, "domain", "resources", "requests", default={})
     if get(wanted, "domain", "resources", "requests", "cpu") is not None and "cpu" in requests:
-        requests["cpu"] = quantity.format_milli(quantity.to_milli(requests["cpu"]) + more * 1000 // _CPU_RATIO)
+        requests["cpu"] = quantity.format_milli(quantity.to_milli(requests["cpu"]) + more * 1000 // ratio)
 
 
 def _update_memory(spec: Object, wanted: Object) -> None:

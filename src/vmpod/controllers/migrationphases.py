@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from vmpod.base.clock import parse
@@ -17,7 +17,8 @@ _UNSCHEDULABLE_S, _PENDING_S = 300.0, 900.0
 
 @dataclass(frozen=True)
 class Seen:
-    """A migration, its machine and the launchers, what else moves now, and the policy that applies.
+    """A migration, its machine and the launchers, what else moves now, the policy that applies and the
+    configuration of KubeVirt.
 
     `older` are ended migrations of the same machine, the newest first; `crowd` says why this one has to wait.
     """
@@ -29,6 +30,7 @@ class Seen:
     older: tuple[Object, ...]
     policy: Object | None
     now: datetime
+    config: Object = field(default_factory=dict)
 
     @property
     def source(self) -> Object | None:

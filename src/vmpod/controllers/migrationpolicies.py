@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from types import MappingProxyType
 
+from vmpod.kinds.parts.kubevirt_config import migration_settings
 from vmpod.model.meta import Object, get, labels, name
 
-PER_CLUSTER, PER_NODE = 5, 2
 DEFAULTS = MappingProxyType({
     "allowAutoConverge": False, "allowPostCopy": False, "bandwidthPerMigration": "0", "completionTimeoutPerGiB": 150,
-    "nodeDrainTaintKey": "kubevirt.io/drain", "parallelMigrationsPerCluster": PER_CLUSTER,
-    "parallelOutboundMigrationsPerNode": PER_NODE, "progressTimeout": 150, "unsafeMigrationOverride": False,
+    "nodeDrainTaintKey": "kubevirt.io/drain", "parallelMigrationsPerCluster": 5,
+    "parallelOutboundMigrationsPerNode": 2, "progressTimeout": 150, "unsafeMigrationOverride": False,
 })  # fmt: skip
 _SETTLED = ("allowAutoConverge", "bandwidthPerMigration", "completionTimeoutPerGiB")
 _SELECTORS = ("namespaceSelector", "virtualMachineInstanceSelector")
@@ -32,7 +32,11 @@ def _matches(policy: Object, vmi: Object, namespace: Object | None) -> int | Non
     return None
 
 
-def configuration(policy: Object | None) -> Object:
-    """What applies to a machine with this policy. What a policy may allow and is not done here stays forbidden."""
+def configuration(policy: Object | None, cluster: Object | None = None) -> Object:
+    """What applies to a machine with this policy, on top of what the KubeVirt object (`cluster`) says of all.
+
+    What a policy may allow and is not done here stays forbidden.
+    """
     given = {key: get(policy, "spec", key) for key in _SETTLED}
-    return {**DEFAULTS, **{key: value for key, value in given.items() if value is not None}}
+    told = {key: value for key, value in given.items() if value is not None}
+    return {**DEFAULTS, **migration_settings(cluster or {}), **told}

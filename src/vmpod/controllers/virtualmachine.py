@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from vmpod.client.cache import Cache
-from vmpod.controllers import liveupdate, runstrategy
+from vmpod.controllers import clusterconfig, liveupdate, runstrategy
 from vmpod.controllers.children import (
     INSTANCE_FINALIZER,
     MACHINE_FINALIZER,
@@ -29,13 +29,7 @@ from vmpod.controllers.revisions import (
     take_over,
 )
 from vmpod.controllers.templatevolumes import plan_volumes
-from vmpod.kinds import (
-    CONTROLLERREVISION,
-    DATAVOLUME,
-    PERSISTENTVOLUMECLAIM,
-    VIRTUALMACHINE,
-    VIRTUALMACHINEINSTANCE,
-)
+from vmpod.kinds import CONTROLLERREVISION, DATAVOLUME, PERSISTENTVOLUMECLAIM, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, name, namespace, uid
 from vmpod.reconcile.actions import Action, Create, Note, Patch, Plan, Replace
@@ -68,6 +62,7 @@ class Seen:
     types: Types = NO_TYPES
     started: Object | None = None
     starts: tuple[Object, ...] = ()
+    config: Object = field(default_factory=dict)
 
 
 def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
@@ -84,7 +79,7 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
         {one: cache.get(DATAVOLUME, key[0], one) for one in templates},
         {one: cache.get(PERSISTENTVOLUMECLAIM, key[0], one) for one in claims}, now, types,
         cache.get(CONTROLLERREVISION, key[0], revision_named_by(found)) if found is not None else None,
-        tuple(cache.owned(CONTROLLERREVISION, uid(vm))),
+        tuple(cache.owned(CONTROLLERREVISION, uid(vm))), clusterconfig.configuration(cache),
     )
 
 
@@ -136,7 +131,7 @@ def _follow(seen: Seen, vmi: Object) -> Plan:
     again_in = None
     if get(seen.vm, "status", "startFailure") and get(vmi, "status", "phase") == "Running":
         again_in = max(runstrategy.STEADY_S - runstrategy.running_for_s(vmi, seen.now), 0.1)
-    fresh = liveupdate.updated(seen.vm, vmi, started_template(seen.started))
+    fresh = liveupdate.updated(seen.vm, vmi, started_template(seen.started), seen.config)
     if fresh is not None:
         return Plan((Replace(VIRTUALMACHINEINSTANCE, fresh),), again_in)
     tidied = liveupdate.tidied(seen.vm, vmi)
@@ -146,7 +141,7 @@ def _follow(seen: Seen, vmi: Object) -> Plan:
 def _restart_reason(seen: Seen) -> str:
     if seen.vmi is None:
         return ""
-    return liveupdate.restart_reason(seen.vm, seen.vmi, started_template(seen.started))
+    return liveupdate.restart_reason(seen.vm, seen.vmi, started_template(seen.started), seen.config)
 
 
 def _stop(seen: Seen, vmi: Object) -> Plan:

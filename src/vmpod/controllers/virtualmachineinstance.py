@@ -18,11 +18,13 @@ from vmpod.controllers.children import (
     with_finalizer,
     without_finalizers,
 )
+from vmpod.controllers.clusterconfig import configuration
 from vmpod.controllers.launcher import IMAGE, claim_name, grace_s, launcher_pod, placement, rewired
 from vmpod.controllers.revisions import revision_named_by
 from vmpod.controllers.runstrategy import is_final
 from vmpod.controllers.volumesready import blocked, volumes_condition
 from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM, POD, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
+from vmpod.kinds.parts.kubevirt_config import CPU_RATIO, cpu_ratio
 from vmpod.kinds.parts.migration import is_active
 from vmpod.model import conditions
 from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
@@ -54,6 +56,7 @@ class Seen:
     has_machine: bool = False
     state: Object | None = None
     """The claim that keeps what its firmware and its TPM store"""
+    cpu_ratio: int = CPU_RATIO
 
     @property
     def launcher(self) -> Object | None:
@@ -72,7 +75,8 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     sources = [source for one in wanted if (source := get(one, "dataVolume", "name"))]
     volumes = {one: cache.get(DATAVOLUME, key[0], one) for one in sources}
     state = machinestate.seen_claim(vmi, cache) if waits else None
-    return Seen(vmi, found, claims, volumes, now, _has_machine(vmi, cache), state)
+    return Seen(vmi, found, claims, volumes, now, _has_machine(vmi, cache), state,
+                cpu_ratio(configuration(cache)))
 
 
 def _has_machine(vmi: Object, cache: Cache) -> bool:
@@ -133,7 +137,7 @@ def _plan_launcher(seen: Seen) -> Plan:
         return Plan((), _WAIT_S, _warning(seen, waits))
     if machinestate.is_missing(seen.vmi, seen.state):
         return Plan((Create(PERSISTENTVOLUMECLAIM, machinestate.new_claim(seen.vmi)),), 0.0)
-    pod = launcher_pod(seen.vmi, IMAGE, name(seen.state) if seen.state else "")
+    pod = launcher_pod(seen.vmi, IMAGE, name(seen.state) if seen.state else "", seen.cpu_ratio)
     note = _note(seen, "SuccessfulCreate", f"Created virtual machine pod {name(pod)}")
     return Plan((Create(POD, pod),), None, (note,))
 

@@ -9,9 +9,11 @@ from vmpod.base.clock import rfc3339
 from vmpod.client.cache import Cache
 from vmpod.controllers import migrationpolicies
 from vmpod.controllers.children import delete, finalizers, without_finalizers
+from vmpod.controllers.clusterconfig import configuration
 from vmpod.controllers.launcher import JOB_NAME, target_pod
 from vmpod.controllers.migrationphases import Seen, conditions_of, failure, left_s, next_phase
 from vmpod.kinds import MIGRATIONPOLICY, NAMESPACE, POD, VIRTUALMACHINEINSTANCE, VIRTUALMACHINEINSTANCEMIGRATION
+from vmpod.kinds.parts.kubevirt_config import cpu_ratio
 from vmpod.kinds.parts.migration import FINAL, MACHINE, is_active
 from vmpod.kinds.virtualmachineinstancemigration import FINALIZER
 from vmpod.model.meta import Object, get, is_deleting, labels, name, namespace, uid
@@ -49,22 +51,24 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     policy = migrationpolicies.matching(policies, vmi, space) if vmi else None
     launchers = tuple(cache.owned(POD, uid(vmi))) if vmi else ()
     older = tuple(sorted(ended, key=_age, reverse=True))
-    return Seen(migration, vmi, launchers, _crowd(vmi, others, cache), older, policy, now)
+    config = configuration(cache)
+    crowd = _crowd(vmi, others, cache, migrationpolicies.configuration(None, config))
+    return Seen(migration, vmi, launchers, crowd, older, policy, now, config)
 
 
 def _age(migration: Object) -> tuple[str, str]:
     return str(get(migration, "metadata", "creationTimestamp", default="")), name(migration)
 
 
-def _crowd(vmi: Object | None, others: list[Object], cache: Cache) -> str:
+def _crowd(vmi: Object | None, others: list[Object], cache: Cache, settings: Object) -> str:
     """Why a migration may not begin yet: KubeVirt's limits for all nodes and for each node that machines leave."""
     moving = [one for one in others if get(one, "status", "phase") not in ("", None, "Pending", *FINAL)]
-    if len(moving) >= migrationpolicies.PER_CLUSTER:
+    if len(moving) >= settings["parallelMigrationsPerCluster"]:
         return f"{len(moving)} machines are on the move, which is the most at a time"
     node = get(vmi, "status", "nodeName")
     machines = [cache.get(VIRTUALMACHINEINSTANCE, namespace(one), str(get(one, "spec", "vmiName"))) for one in moving]
     leaving = sum(get(one, "status", "nodeName") == node for one in machines)
-    if leaving >= migrationpolicies.PER_NODE:
+    if leaving >= settings["parallelOutboundMigrationsPerNode"]:
         return f"{leaving} machines leave the node {node}, which is the most at a time"
     return ""
 
@@ -115,7 +119,7 @@ def _tell(vmi: Object, state: Object) -> Patch:
 
 def _steps(seen: Seen, vmi: Object) -> Iterable[Action]:
     if seen.phase == "Pending" and not seen.crowd and seen.source is not None and seen.target is None:
-        yield Create(POD, target_pod(vmi, seen.migration, seen.source))
+        yield Create(POD, target_pod(vmi, seen.migration, seen.source, cpu_ratio(seen.config)))
     if seen.phase == "Scheduled" and not seen.state and seen.source is not None and seen.target is not None:
         node = str(get(seen.target, "spec", "nodeName", default=""))
         if labels(vmi).get(TARGET_NODE) != node:
@@ -130,7 +134,7 @@ def _handed_over(seen: Seen, vmi: Object, source: Object, target: Object) -> Obj
     fresh = {
         "migrationUid": uid(seen.migration), "mode": "PreCopy", "sourcePod": name(source), "targetPod": name(target),
         "sourceNode": get(source, "spec", "nodeName"), "targetNode": get(target, "spec", "nodeName"),
-        "migrationConfiguration": migrationpolicies.configuration(seen.policy),
+        "migrationConfiguration": migrationpolicies.configuration(seen.policy, seen.config),
     }  # fmt: skip
     return dict.fromkeys(before) | fresh | ({"migrationPolicyName": name(seen.policy)} if seen.policy else {})
 

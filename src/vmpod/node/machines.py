@@ -27,7 +27,8 @@ from vmpod.drivers.qemu import migration as qemu
 from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.migration import Place
 from vmpod.drivers.qemu.qmp import Gone, Refused
-from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
+from vmpod.kinds import CONFIGMAP, KUBEVIRT, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
+from vmpod.kinds.parts import kubevirt_config
 from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.kinds.parts.migration import JOB, comes_from, is_active, is_awaiting, is_moving_unpaused
 from vmpod.model import conditions, status
@@ -291,7 +292,7 @@ class Machines:
         seeds = machine_files.write_seeds(self._paths, pod, vmi, lookup, nics(vmi, attachment))
         tables = machine_files.write_tables(self._paths, pod, vmi, lookup)
         volumes = {**prepared, **seeds, **tables}
-        machine = replug.arriving(machine_spec(vmi, volumes, attachment, self._facts), vmi, pod)
+        machine = replug.arriving(machine_spec(vmi, volumes, attachment, self._facts, self._config()), vmi, pod)
         machine_checks.check_programs(vmi, machine, self._facts)
         machine_checks.check_memory(vmi, machine)
         if few := machine_checks.few_ports(machine, self._facts):
@@ -305,6 +306,11 @@ class Machines:
             netns=attachment.netns_path if attachment else "", folders=folders, labels=self._labels(pod),
         )
         return container_spec(vmi, pod, machine, volumes.values(), around)
+
+    def _config(self) -> Object:
+        """What the KubeVirt object says of all machines."""
+        found = self._cache.get(KUBEVIRT, kubevirt_config.NAMESPACE, kubevirt_config.NAME)
+        return get(found, "spec", "configuration", default={}) if found else {}
 
     def _container(self, pod_uid: str) -> str:
         return f"vmpod-{self._paths.id}-{pod_uid}-{COMPUTE}"

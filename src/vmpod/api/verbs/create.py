@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import orjson
 
-from vmpod.api import admission, body
+from vmpod.api import admission, body, configured
 from vmpod.api.call import Call
 from vmpod.api.representation import object_response
 from vmpod.base import clock
@@ -85,6 +85,7 @@ async def _insert(call: Call, obj: Object) -> Record:
 def _prepared(call: Call, obj: Object) -> Object:
     """Defaults, then what the server adds, then every fault at once."""
     kind = call.kind
+    configured.complete(call, obj)
     obj = kind.prepare_create(kind.default(obj))
     obj["metadata"].pop("managedFields", None)
     admission.admit_create(call, obj)

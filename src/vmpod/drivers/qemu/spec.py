@@ -6,11 +6,13 @@ a manifest was decided before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 Accelerator = Literal["kvm", "tcg"]
 Bus = Literal["virtio", "sata", "scsi", "usb"]
+MAKER: Final = (("manufacturer", "KubeVirt"), ("product", "None"), ("family", "KubeVirt"))
+"""What a guest reads of its maker"""
 
 
 @dataclass(frozen=True)
@@ -227,8 +229,7 @@ class MachineSpec:
     tpm: Tpm | None = None
     acpi_tables: tuple[str, ...] = ()
     chassis: tuple[tuple[str, str], ...] = ()
-    smbios: tuple[tuple[str, str], ...] = field(default=(("manufacturer", "KubeVirt"), ("product", "None"),
-                                                         ("family", "KubeVirt")))
+    smbios: tuple[tuple[str, str], ...] = MAKER
 
     @property
     def is_pcie(self) -> bool:

@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from vmpod.kinds.parts.images import pull_policy
-from vmpod.kinds.parts.machine_hotplug import default_growth
+from vmpod.kinds.parts.machine_hotplug import USUAL, Growth, default_growth
 from vmpod.kinds.parts.pod_defaults import canonical_quantities, canonical_resources, default_probe
 from vmpod.kinds.parts.reading import dig, entries, fill, mapping, section, set_keys, text
 from vmpod.model import quantity
@@ -30,7 +30,7 @@ def default_template(spec: Object) -> None:
     fill(machine, "type", MACHINE_TYPES.get(text(spec, "architecture"), "q35"))
 
 
-def default_machine(spec: Object, name: str) -> None:
+def default_machine(spec: Object, name: str, growth: Growth = USUAL) -> None:
     """Everything the VMI webhook writes into `spec` of the machine called `name`."""
     default_template(spec)
     domain = section(spec, "domain")
@@ -40,7 +40,7 @@ def default_machine(spec: Object, name: str) -> None:
     _default_disks(spec)
     _default_devices(section(domain, "devices"))
     _default_features(domain, name)
-    default_growth(spec)
+    default_growth(spec, growth)
     if spec.get("terminationGracePeriodSeconds") is None:
         spec["terminationGracePeriodSeconds"] = 30
     fill(spec, "evictionStrategy", "None")

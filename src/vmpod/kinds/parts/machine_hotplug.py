@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from vmpod.kinds.parts.reading import dig, mapping, text
@@ -10,26 +11,37 @@ from vmpod.model.meta import Object
 
 BLOCK_BYTES = 2 << 20
 """Memory is plugged in blocks of this size."""
-_RATIO = 4  # KubeVirt: maxHotplugRatio
 _MOST_VCPUS = 512
 
 
-def default_growth(spec: Object) -> None:
-    """maxSockets and maxGuest of a defaulted machine spec that leaves them open: four times what it starts with."""
+@dataclass(frozen=True)
+class Growth:
+    """How many times what it starts with (KubeVirt: maxHotplugRatio). Unless 0, `sockets` and `bytes` count."""
+
+    ratio: int = 4
+    sockets: int = 0
+    bytes: int = 0
+
+
+USUAL = Growth()
+
+
+def default_growth(spec: Object, growth: Growth = USUAL) -> None:
+    """maxSockets and maxGuest of a defaulted machine spec that leaves them open."""
     domain = mapping(spec.get("domain"))
     cpu, memory = dig(domain, "cpu"), dig(domain, "memory")
     if not cpu.get("maxSockets"):
-        cpu["maxSockets"] = _most_sockets(cpu)
+        cpu["maxSockets"] = _most_sockets(cpu, growth)
     guest = memory.get("guest")
     if memory.get("maxGuest") is None and guest and quantity.is_valid(guest):
-        most = quantity.format_bytes(quantity.to_bytes(guest) * _RATIO)
+        most = quantity.format_bytes(growth.bytes or quantity.to_bytes(guest) * growth.ratio)
         if not memory_fault(spec, most):
             memory["maxGuest"] = most
 
 
-def _most_sockets(cpu: Object) -> int:
+def _most_sockets(cpu: Object, growth: Growth) -> int:
     sockets, each = _count(cpu, "sockets"), _count(cpu, "cores") * _count(cpu, "threads")
-    return max(sockets, min(sockets * _RATIO, _MOST_VCPUS // each))
+    return max(sockets, min(growth.sockets or sockets * growth.ratio, _MOST_VCPUS // each))
 
 
 def _count(cpu: Object, key: str) -> int:

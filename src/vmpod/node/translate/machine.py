@@ -15,6 +15,7 @@ from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.qemu import spec as qemu
 from vmpod.kinds.parts import kernel_boot, machine_state
 from vmpod.kinds.parts.acpi_tables import table_volumes
+from vmpod.kinds.parts.kubevirt_config import smbios
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, name
 from vmpod.model.meta import annotations as annotations_of
@@ -44,9 +45,13 @@ _REFUSED: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 def machine_spec(
-    vmi: Object, volumes: Mapping[str, PreparedVolume], wire: Wire | None, facts: HostFacts
+    vmi: Object, volumes: Mapping[str, PreparedVolume], wire: Wire | None, facts: HostFacts,
+    config: Object | None = None,
 ) -> qemu.MachineSpec:
-    """The machine of a VMI. Raises Problem for what this host or vmpod cannot do, naming the field."""
+    """The machine of a VMI. Raises Problem for what this host or vmpod cannot do, naming the field.
+
+    `config` is the KubeVirt object's.
+    """
     domain: Mapping[str, Any] = get(vmi, "spec", "domain", default={})
     _refuse(vmi, domain)
     if facts.numa_nodes > 1 and get(domain, "cpu", "numa", "guestMappingPassthrough") is not None:
@@ -89,6 +94,7 @@ def machine_spec(
         page_bytes=page_bytes(vmi),
         tpm=_tpm(vmi, devices),
         chassis=_chassis(domain),
+        smbios=tuple({**dict(qemu.MAKER), **smbios(config or {})}.items()),
         acpi_tables=tuple(f"{TABLES}/{key}" for key in table_volumes(vmi["spec"]).values()),
     )
 

@@ -1,0 +1,15 @@
+"""The configuration of the KubeVirt object, for whoever decides by it."""
+
+from __future__ import annotations
+
+from vmpod.client.cache import Cache
+from vmpod.kinds import KUBEVIRT
+from vmpod.kinds.parts import kubevirt_config
+from vmpod.kinds.parts.reading import dig
+from vmpod.model.meta import Object
+
+
+def configuration(cache: Cache) -> Object:
+    """What `kubevirt/kubevirt` says, empty where it says nothing."""
+    found = cache.get(KUBEVIRT, kubevirt_config.NAMESPACE, kubevirt_config.NAME)
+    return dig(found, "spec", "configuration") if found else {}
