@@ -25,6 +25,7 @@ from vmpod.kinds.parts.machine_support import _MACHINE
 from vmpod.kinds.parts.support import BLOCKS
 from vmpod.model.meta import Object
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate import machine_container
 from vmpod.node.translate.machine import guest_memory_bytes, machine_spec, machine_uuid, vcpus
 from vmpod.node.translate.machine_container import Surroundings, container_spec, overhead_bytes
 from vmpod.node.translate.machine_disks import letters, targets
@@ -401,11 +402,16 @@ def contain(obj: Object, host: HostFacts = HOST) -> Any:
     return container_spec(obj, POD, machine_spec(obj, volumes, Tap(), host), volumes.values(), AROUND)
 
 
-def test_memory_that_may_be_locked() -> None:
-    made = contain(vmi({"memory": {"guest": "64Mi", "reservedOverhead": {"memLock": "Required"}}}))
+def test_memory_that_may_be_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = vmi({"memory": {"guest": "64Mi", "reservedOverhead": {"memLock": "Required"}}})
+    monkeypatch.setattr(machine_container, "hard_limit", lambda name: (1 << 40, 1 << 40))
+    made = contain(wish)
     most = made.limits.memory_bytes
     assert made.ulimits == {"memlock": (most, most)} and most > 64 << 20
     assert contain(vmi()).ulimits == {}
+    monkeypatch.setattr(machine_container, "hard_limit", lambda name: (8 << 20, 8 << 20))
+    with pytest.raises(Problem, match="the engine may lock 8 MiB"):
+        contain(wish)
 
 
 def test_container_has_no_privilege() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from vmpod.drivers.podman.spec import ContainerSpec, Device, Limits, Mount
+from vmpod.base.errors import Problem
+from vmpod.drivers.podman.spec import ContainerSpec, Device, Limits, Mount, hard_limit
 from vmpod.drivers.qemu.args import sharing
 from vmpod.drivers.qemu.args.machine import TCG_BUFFER_MIB
 from vmpod.drivers.qemu.command import argv
 from vmpod.drivers.qemu.entrypoint import CAPABILITIES, entrypoint
 from vmpod.drivers.qemu.spec import MachineSpec
 from vmpod.model import quantity
-from vmpod.model.meta import Object, get
+from vmpod.model.meta import Object, get, name
 from vmpod.node.prepared import PreparedVolume
 from vmpod.node.translate.machine_features import zone
 from vmpod.node.translate.machine_nics import QEMU_USER
@@ -90,10 +91,18 @@ def overhead_bytes(machine: MachineSpec) -> int:
 
 
 def _locked(vmi: Object, machine: MachineSpec) -> dict[str, tuple[int, int]]:
-    """Where memory is to be locked (memLock), all that the machine may have."""
-    if get(vmi, "spec", "domain", "memory", "reservedOverhead", "memLock") != "Required":
+    """Where memory is to be locked (memLock), all that the machine may have.
+
+    Raises Problem where the engine's own limit is lower: podman gives no more than that.
+    """
+    where = "memory.reservedOverhead.memLock"
+    if get(vmi, "spec", "domain", *where.split(".")) != "Required":
         return {}
-    most = limits(vmi, machine).memory_bytes
+    most, allowed = limits(vmi, machine).memory_bytes, hard_limit("memlock")[1]
+    if allowed < most:
+        why = f"spec.domain.{where}: it is to lock up to {most >> 20} MiB, and the engine may lock {allowed >> 20} MiB"
+        fix = "vmpod engine stop; ulimit -l unlimited; vmpod engine start"
+        raise Problem(f"start the machine {name(vmi)}", why, fix, "Unsupported")
     return {"memlock": (most, most)}
 
 
