@@ -25,6 +25,11 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
 LAB = "localhost/vmpod-examples/lab:1"
 BINDINGS = ("bridge", "masquerade")
 IN, OUT, OUT6 = 7000, 7001, 7002
+DISK_AT = "0000:05:00.0"
+SIDE = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition", "metadata": {"name": "side"},
+        "spec": {"config": json.dumps({"cniVersion": "0.3.1", "type": "bridge", "bridge": "br-side"})}}  # fmt: skip
+EXTEND = bytes.fromhex("80020000004100000182" "00000017" "00000009" "40000009" "0000" "00" "0000" "00000001" "000b") + b"x" * 32
+READ = bytes.fromhex("800100000014" "0000017e" "00000001" "000b" "03" "000080")
 
 ECHO = textwrap.dedent("""\
     import socket, threading
@@ -85,6 +90,12 @@ def lab(name: str, **spec: Any) -> Object:
     inside = wanted["spec"]["template"]["spec"]["domain"]["devices"]
     card: Object = {"name": "default", name: {}}
     inside["interfaces"] = [card | ({"ports": [{"port": IN}]} if name == "masquerade" else {})]
+    if name == "masquerade":
+        inside["tpm"] = {}
+    else:
+        inside["disks"][0]["disk"]["pciAddress"] = DISK_AT
+        inside["interfaces"].append({"name": "early", "bridge": {}})
+        wanted["spec"]["template"]["spec"]["networks"].append({"name": "early", "multus": {"networkName": "side"}})
     inside["autoattachGraphicsDevice"] = False
     wanted["spec"]["template"]["spec"]["evictionStrategy"] = "LiveMigrate"
     return wanted
@@ -158,7 +169,7 @@ def guests(home: Product) -> None:
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "front"},
                "spec": {"selector": {"vm": "masquerade"}, "ports": [{"port": 80, "targetPort": IN}],
                         "ipFamilyPolicy": "RequireDualStack"}}  # fmt: skip
-    apply(home, *(lab(one) for one in BINDINGS), pod("peer", container()), service)
+    apply(home, SIDE, *(lab(one) for one in BINDINGS), pod("peer", container()), service)
     ready(home, "peer")
     outer, outer6 = (home.value(f".status.podIPs[{number}].ip", "pod", "peer") for number in range(2))
     for name in BINDINGS:
@@ -313,6 +324,50 @@ def test_disks_that_were_plugged_in_move_along(home: Product, guests: None) -> N
     for name in ("slow", "fast"):
         assert ask(home, "virtualmachines", "bridge", "removevolume", {"name": name})[0] == 202
         wait(lambda volume=name: not is_plugged(home, volume), f"{name} is unplugged", 60)  # type: ignore[misc]
+
+
+def tpm(home: Product, *commands: bytes) -> list[str]:
+    """What the TPM of the guest answers."""
+    code = (f"import os; f = os.open('/dev/tpm0', os.O_RDWR); "
+            f"[(os.write(f, bytes.fromhex(one)), print(os.read(f, 99).hex())) for one in {[one.hex() for one in commands]!r}]")
+    return said(home, "masquerade", f'python3 -c "{code}"', 60).split()
+
+
+def test_what_a_tpm_holds_in_its_memory_moves_along(home: Product, guests: None) -> None:
+    done, before = tpm(home, EXTEND, READ)
+    assert done[12:20] == "00000000" and before[12:20] == "00000000", (done, before)
+    ends(home, migrate(home, "masquerade"))
+    ((after,),) = (tpm(home, READ),)
+    assert after == before and before[-64:] != "00" * 32
+    home.vmpod("migrate", "masquerade")
+    assert tpm(home, READ, EXTEND)[0] == before, "it still works where it is now"
+
+
+def macs(home: Product) -> set[str]:
+    return set(said(home, "bridge", "cat /sys/class/net/e*/address").split())
+
+
+def test_cards_that_came_and_went_are_where_the_guest_knows_them(home: Product, guests: None) -> None:
+    """A card that was there from the start leaves a hole, another comes; the disk is where its address says."""
+    devices = said(home, "bridge", f"ls /sys/bus/pci/devices/{DISK_AT}/virtio*/block")
+    assert devices == "vda"
+    cards = "/spec/template/spec/domain/devices/interfaces"
+    late = {"name": "late", "bridge": {}, "macAddress": "02:10:00:00:00:0a"}
+    change = [{"op": "add", "path": f"{cards}/1/state", "value": "absent"}, {"op": "add", "path": f"{cards}/-", "value": late},
+              {"op": "add", "path": "/spec/template/spec/networks/-",
+               "value": {"name": "late", "multus": {"networkName": "side"}}}]  # fmt: skip
+    home.kubectl("patch", "vm", "bridge", "--type=json", "-p", json.dumps(change))
+    wait(lambda: {one["name"] for one in home.read("vmi", "bridge")["status"]["interfaces"]} == {"default", "late"},
+         "one card has gone and one has come", 90, 0.5)  # fmt: skip
+    wait(lambda: "02:10:00:00:00:0a" in macs(home), "the guest has the new card", 60, 1)
+    places = said(home, "bridge", "ls /sys/bus/pci/devices")
+    assert condition(home, "vmi", "bridge", "LiveMigratable")["status"] == "True"
+    for _ in range(2):  # what is in its place by the first move goes on with the machine
+        _moves_with_its_connections(home, "bridge")
+        assert said(home, "bridge", "ls /sys/bus/pci/devices") == places
+    assert "02:10:00:00:00:0a" in macs(home)
+    read = "dd if=/dev/vda of=/dev/null bs=1M count=8 iflag=direct 2>/dev/null && echo re''ad"
+    assert said(home, "bridge", read) == "read"
 
 
 def is_plugged(home: Product, volume: str) -> bool:

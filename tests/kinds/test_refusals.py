@@ -293,6 +293,18 @@ CASES += [
     ("no address", with_disk(disk={"bus": "virtio", "pciAddress": "here"}), f"{ROOT}.disk.pciAddress",
      f"disk {ROOT}.name has malformed PCI address (here)."),
 ]
+CASES += [
+    ("address of a card", devices(interfaces=[{"name": "default", "masquerade": {}, "pciAddress": "x"}]),
+     f"{D}.devices.interfaces[0].pciAddress", f"interface {D}.devices.interfaces[0].name has malformed PCI address (x)."),
+    *((f"address {address}", with_disk(disk={"bus": "virtio", "pciAddress": address}), f"{ROOT}.disk.pciAddress", told)
+      for address, told in (
+          ("0001:01:00.0", "only domain 0000 and function 0 are free"), ("0000:01:00.1", "only domain 0000 and function 0 are free"),
+          ("0000:00:02.0", "of bus 00 the slots 10 to 1e are free"), ("0000:02:01.0", "behind a root port there is slot 00 only"),
+          ("0000:81:00.0", "on the buses 01 to 18"))),
+    ("address taken", devices(disks=[{"name": "root", "disk": {"bus": "virtio", "pciAddress": "0000:0A:00.0"}}],
+                              interfaces=[{"name": "default", "masquerade": {}, "pciAddress": "0000:0a:00.0"}]),
+     f"{ROOT}.disk.pciAddress", f"{D}.devices.interfaces[0].pciAddress has this address"),
+]
 WHOLE += [("volumes that move", vm(updateVolumesStrategy="Migration"),
            'spec.updateVolumesStrategy: Unsupported value: "Migration": supported values: "Replacement"')]
 REFUSED = [(name, vm(machine_spec(**change)), field, told) for name, change, field, told in CASES]

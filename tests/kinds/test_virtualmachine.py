@@ -184,8 +184,6 @@ def test_deprecated() -> None:
     ({"domain": {"devices": {"hostDevices": [{"name": "a"}]}}}, f"domain.devices.hostDevices: {BLOCKS}"),
     ({"domain": {"devices": {"interfaces": [{"name": "a", "sriov": {}}]}}},
      f"domain.devices.interfaces[0].sriov: {BLOCKS}"),
-    ({"domain": {"devices": {"disks": [{"name": "a", "disk": {"pciAddress": "0000:00"}}]}}},
-     f"domain.devices.disks[0].disk.pciAddress: {IGNORED}"),
     ({"domain": {"cpu": {"realtime": {}}}}, f"domain.cpu.realtime: {BLOCKS}"),
     ({"somethingNew": {"a": 1}}, f"somethingNew: {IGNORED}"),
 ])

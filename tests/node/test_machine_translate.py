@@ -522,3 +522,13 @@ def blocked(tree: Any) -> list[str]:
     if not isinstance(tree, Mapping):
         return []
     return [key for key, known in tree.items() if known is BLOCKS] + [one for known in tree.values() for one in blocked(known)]
+
+
+def test_addresses_in_the_manifest() -> None:
+    domain = {"devices": {"disks": [{"name": "root", "disk": {"bus": "virtio", "pciAddress": "0000:04:00.0"}, "tag": "a"}],
+                          "interfaces": [{"name": "default", "masquerade": {}, "pciAddress": "0000:00:11.0", "tag": "b"}]}}
+    found = machine_spec(vmi(domain), {"root": volume("root")}, Tap(), HOST)
+    assert found.ports[3] == "disk-root" and found.nics[0].slot == "0x11.0x0" and "nic-default" not in found.ports
+    told = {one["type"]: one["address"] for one in tagged_devices(vmi(domain), found.nics)}
+    assert told == {"disk": "0000:04:00.0", "nic": "0000:00:11.0"}
+    assert machine_spec(vmi(), {"root": volume("root")}, Tap(), HOST).ports == ()

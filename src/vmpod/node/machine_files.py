@@ -24,6 +24,8 @@ _MOUNT_POINTS = ("proc", "sys", "dev", "tmp", "run", "run/vm", "etc", "etc/alter
 _LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _SHOWN = ("/usr", "/etc/alternatives", "/etc/ld.so.cache")
 _VARIABLES, _STAGES = "efi-vars.fd", "stages.json"
+CARDS_MOVED = "cards-moved"
+"""The file that marks a machine whose cards came or went since it began"""
 _LOG_BYTES = 8 << 20
 _KEPT_BYTES = 1 << 20
 
@@ -65,7 +67,7 @@ def share(paths: Paths, source_uid: str, pod_uid: str) -> None:
     pairs = [(one, mine / one.name) for one in theirs.glob("*.*") if one.suffix in (".qcow2", ".iso")]
     pairs += [(one, paths.pod(pod_uid) / one.name) for one in paths.pod(source_uid).glob("*.base")]
     pairs.append((run_folder(paths, source_uid) / _VARIABLES, run_folder(paths, pod_uid) / _VARIABLES))
-    pairs.append((paths.pod(source_uid) / _STAGES, paths.pod(pod_uid) / _STAGES))
+    pairs += [(paths.pod(source_uid) / one, paths.pod(pod_uid) / one) for one in (_STAGES, CARDS_MOVED)]
     for there, here in pairs:
         if there.is_file() and not there.is_symlink() and not here.exists():
             here.parent.mkdir(mode=0o711, parents=True, exist_ok=True)

@@ -28,7 +28,6 @@ from vmpod.node.status.stages import Progress
 from vmpod.node.translate.credentials import Credentials
 from vmpod.node.translate.machine import boot_memory_bytes
 
-_CARDS_MOVED = "cards-moved"
 _USB_PORTS = 4  # KubeVirt's UsbClientPassthroughMaxNumberOf
 _QUICK_S = 0.03
 _QUICK_TIMES = 200
@@ -96,7 +95,7 @@ class Watch:
         self.keeper = Keeper(self.ask, lambda: around.credentials(self), self._has_credentials)
         self.ascent = Ascent(machine.folder, machine.lease, self._doors, self._has_come)
         self.seen: Observed = replace(seen, frozen=self.freezer.is_held, progress=self.ascent.known,
-                                      cards_moved=(machine.folder.parent / _CARDS_MOVED).exists())
+                                      cards_moved=(machine.folder.parent / machine_files.CARDS_MOVED).exists())
         self.console = Seat(machine.folder / "serial.sock")
         self.screen = Seat(machine.folder / "vnc.sock")
         self.usb = tuple(Seat(machine.folder / f"usbredir{number}.sock") for number in range(_USB_PORTS))
@@ -284,7 +283,7 @@ class Watch:
 
     def mark_cards(self) -> None:
         """Note for good that a card came or went: another QEMU of this instance would have its devices elsewhere."""
-        (self.machine.folder.parent / _CARDS_MOVED).touch()
+        (self.machine.folder.parent / machine_files.CARDS_MOVED).touch()
         self.observe(cards_moved=True)
 
     def refresh_links(self) -> None:

@@ -259,8 +259,9 @@ class Machines:
         watch = self._follow(pod, vmi, attachment)
         await self._settle()
         try:
-            machine = replug.without(vmi, await self._late(pod))
-            return await self._pins.bind(vmi, self._desired(watch, machine, pod, prepared, attachment))
+            late, ports = await self._held(pod)
+            machine = replug.without(vmi, late)
+            return await self._pins.bind(vmi, self._desired(watch, machine, pod, prepared, attachment, ports))
         except Problem as problem:
             watch.observe(trouble=(problem.reason or "FailedCreate", str(problem)))
             raise
@@ -270,10 +271,13 @@ class Machines:
         if self._settled is not None:
             self._facts = await self._settled()
 
-    async def _late(self, pod: Object) -> Mapping[str, Place]:
-        """What was plugged into a machine that moves to this launcher, and where: it is not there from the start."""
+    async def _held(self, pod: Object) -> tuple[Mapping[str, Place], tuple[str, ...]]:
+        """Of a machine that moves to this launcher: what was plugged in and is not there from the start, and what sits
+        in its root ports."""
         source = self._watches.get(self.source_of(pod))
-        return await qemu.late_devices(source.qmp) if source is not None else {}
+        if source is None:
+            return {}, ()
+        return await qemu.late_devices(source.qmp), await qemu.ports(source.qmp)
 
     async def replug(self, source: Watch, target: Watch, vmi: Object) -> None:
         """Give a machine that waits for its guest what the guest has beyond its start. Raises Problem."""
@@ -283,7 +287,7 @@ class Machines:
 
     def _desired(
         self, watch: Watch, vmi: Object, pod: Object, prepared: Mapping[str, PreparedVolume],
-        attachment: Attachment | None,
+        attachment: Attachment | None, ports: tuple[str, ...],
     ) -> ContainerSpec:
         _check_ready(vmi, prepared)
         folders = machine_files.ensure_root(self._paths.machine_root)
@@ -292,7 +296,8 @@ class Machines:
         seeds = machine_files.write_seeds(self._paths, pod, vmi, lookup, nics(vmi, attachment))
         tables = machine_files.write_tables(self._paths, pod, vmi, lookup)
         volumes = {**prepared, **seeds, **tables}
-        machine = replug.arriving(machine_spec(vmi, volumes, attachment, self._facts, self._config()), vmi, pod)
+        machine = replug.arriving(machine_spec(vmi, volumes, attachment, self._facts, self._config()), vmi, pod,
+                                  ports)
         machine_checks.check_programs(vmi, machine, self._facts)
         machine_checks.check_memory(vmi, machine)
         if few := machine_checks.few_ports(machine, self._facts):

@@ -44,12 +44,15 @@ def without(vmi: Object, places: Places) -> Object:
     return kept
 
 
-def arriving(machine: MachineSpec, vmi: Object, pod: Object) -> MachineSpec:
-    """A machine that waits for a guest has the very board that the guest knows, and starts when that has come."""
+def arriving(machine: MachineSpec, vmi: Object, pod: Object, ports: tuple[str, ...]) -> MachineSpec:
+    """A machine that waits for a guest has the very board that the guest knows, and starts when that has come.
+
+    `ports` is what sits in the root ports of the one that is left, which may have lost a card since it began.
+    """
     if JOB not in labels(pod):
         return machine
     board = str(get(vmi, "status", "machine", "type", default="")) or machine.machine
-    return replace(machine, incoming=True, start_paused=False, machine=board)
+    return replace(machine, incoming=True, start_paused=False, machine=board, ports=ports or machine.ports)
 
 
 async def replug(

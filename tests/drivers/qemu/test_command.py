@@ -186,3 +186,36 @@ def test_only_a_raw_disk_is_shared_without_a_lock(format: str, locked: bool) -> 
     """The tables of a qcow2 that two machines write are soon nonsense."""
     shared = replace(SMALL, disks=(Disk("d", "/d", format=format, shareable=True),))  # type: ignore[arg-type]
     assert ('"locking":"off"' in " ".join(argv(shared))) is not locked
+
+
+@pytest.mark.parametrize(("fixed", "expected"), [
+    ({}, ("a", "b", "c")), ({"b": 0}, ("b", "a", "c")), ({"c": 4}, ("a", "b", "", "", "c")), ({"a": 1, "c": 3}, ("b", "a", "", "c")),
+    ({"other": 7}, ("a", "b", "c")),
+])
+def test_devices_that_have_a_port_of_their_own(fixed: dict[str, int], expected: tuple[str, ...]) -> None:
+    assert pci.arranged(("a", "b", "c"), fixed) == expected
+
+
+@given(st.lists(st.text("abcdef", min_size=1, max_size=2), unique=True, max_size=8), st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 12)))
+def test_every_device_has_one_port_and_its_own_if_it_wants_one(names: list[str], wanted: dict[str, int]) -> None:
+    fixed = {name: port for port, name in {port: name for name, port in wanted.items()}.items()}
+    found = pci.arranged(names, fixed)
+    assert sorted(one for one in found if one) == sorted(names)
+    assert all(found[port] == name for name, port in fixed.items() if name in names)
+
+
+def test_a_hole_stays_where_a_card_was() -> None:
+    """As on the machine that a guest comes from: the port is there, and nothing in it."""
+    with_hole = replace(ORDERS, ports=("nic-default", "nic-gone", "disk-root"))
+    assert pci.plugged(with_hole) == ("nic-default", "", "disk-root")
+    assert pci.bus(with_hole, "disk-root") == "port3"
+    assert sum(word.startswith("pcie-root-port") for word in pci.args(with_hole)) == sum(
+        word.startswith("pcie-root-port") for word in pci.args(ORDERS)) + 1
+
+
+def test_a_device_on_the_first_bus_itself() -> None:
+    disks = (replace(ORDERS.disks[0], bus="virtio", slot="0x10.0x0"), *ORDERS.disks[1:])
+    moved = replace(ORDERS, disks=disks)
+    assert f"disk-{disks[0].name}" not in pci.plugged(moved)
+    assert any("bus=pcie.0,addr=0x10.0x0" in line for line in lines(moved))
+    assert any("bus=pci.0,addr=0x10.0x0" in line for line in lines(replace(moved, machine="pc")))

@@ -6,6 +6,7 @@ last step the one that is left waits for `go_on`.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,6 +80,19 @@ async def late_devices(source: Monitor) -> dict[str, Place]:
     there = [str(one["name"]) for one in await source.execute("qom-list", path=_DEVICES)]
     return {id: await _place(source, id) for id in there if id.startswith(_PLUGGABLE)
             and await _told(source, id, "hotplugged")}  # fmt: skip
+
+
+async def ports(source: Monitor) -> tuple[str, ...]:
+    """What has sat in each root port since the machine began, as `pci.plugged` names it; empty for what has left it.
+
+    Raises Refused, Gone.
+    """
+    there = [str(one["name"]) for one in await source.execute("qom-list", path=_DEVICES)]
+    found = dict.fromkeys((one for one in there if re.fullmatch(r"port\d+", one)), "")
+    for id in there:
+        if id.startswith((*_PLUGGABLE, "scsi0")) and (bus := (await _place(source, id)).bus) in found:
+            found[bus] = id.replace("ua-", "disk-", 1)
+    return tuple(found[f"port{number + 1}"] for number in range(len(found)))
 
 
 async def _place(source: Monitor, id: str) -> Place:

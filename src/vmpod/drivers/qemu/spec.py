@@ -39,6 +39,7 @@ class Cpu:
 class Disk:
     """A block device of the guest. `boot_index` 0 means: not booted from; a CD-ROM without a path is an empty drive.
 
+    `slot` puts it on bus 0 itself, as `0x10.0x0`; a virtio disk without one is behind a root port, or anywhere.
     Disks that name the same `io_thread` share it; those that name none are served by the main loop.
     """
 
@@ -59,6 +60,7 @@ class Disk:
     queues: int = 0
     on_error: Literal["", "stop", "ignore", "report", "enospace"] = ""
     io_thread: str = ""
+    slot: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Passt:
 class Nic:
     """A network card on a tap device that exists already, or on a passt. `boot_index` 0 means: no network boot.
 
-    `acpi_index` is the number from which the guest may name it, 0 for none.
+    `acpi_index` is the number from which the guest may name it, 0 for none. `slot` is as a disk's.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Nic:
     queues: int = 1
     acpi_index: int = 0
     passt: Passt | None = None
+    slot: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,8 @@ class MachineSpec:
     acpi_tables: tuple[str, ...] = ()
     chassis: tuple[tuple[str, str], ...] = ()
     smbios: tuple[tuple[str, str], ...] = MAKER
+    ports: tuple[str, ...] = ()
+    """What sits in the first root ports, as `pci.plugged` names it, empty for one that is free; the rest follows"""
 
     @property
     def is_pcie(self) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from vmpod.kinds.parts.pci_address import is_address
 from vmpod.kinds.parts.reading import dig, mapping, number, text
 from vmpod.model.meta import Object
 from vmpod.model.status import NOT_SUPPORTED, FieldError, wrong
@@ -12,7 +12,6 @@ from vmpod.model.status import NOT_SUPPORTED, FieldError, wrong
 IO_MODES = ("native", "threads")
 ERROR_POLICIES = ("stop", "ignore", "report", "enospace")
 _SMALLEST, _LARGEST = 512, 2 << 20  # of a block, in bytes
-_PCI_ADDRESS = re.compile(r"[\da-fA-F]{4}:[\da-fA-F]{2}:[\da-fA-F]{2}\.[0-7]")
 
 
 def value_errors(disk: Object, path: str) -> Iterator[FieldError]:
@@ -60,5 +59,5 @@ def _address_errors(address: str, bus: str, path: str) -> Iterator[FieldError]:
     if address and bus != "virtio":
         told = f"disk {path}.name - setting a PCI address is only possible with bus type virtio."
         yield wrong(f"{path}.disk.pciAddress", address, told)
-    if address and not _PCI_ADDRESS.fullmatch(address):
+    if address and not is_address(address):
         yield wrong(f"{path}.disk.pciAddress", address, f"disk {path}.name has malformed PCI address ({address}).")

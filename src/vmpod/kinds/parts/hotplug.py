@@ -69,6 +69,8 @@ def _disk_fault(entry: Object, name: str) -> str:
     lun, bus = "lun" in entry, text(dig(entry, "lun" if "lun" in entry else "disk"), "bus")
     if "cdrom" in entry:
         return f"Hotplug configuration for [{name}] requires diskDevice of type 'disk' or 'lun' to be used."
+    if text(dig(entry, "disk"), "pciAddress"):
+        return f"Hotplug configuration for [{name}] names a PCI address, which a disk has from the start only."
     if bus in (("scsi",) if lun else ("scsi", "virtio")):
         return ""
     what, buses = ("LUN", "'scsi'") if lun else ("disk", "'scsi' or 'virtio'")

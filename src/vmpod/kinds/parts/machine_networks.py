@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
+from vmpod.kinds.parts.pci_address import is_address
 from vmpod.kinds.parts.reading import dig, entries, indexed, set_keys, text
 from vmpod.model import names
 from vmpod.model.meta import Object
@@ -78,6 +79,10 @@ def _interface_errors(interface: Object, path: str, network: Object) -> Iterator
         yield FieldError(f"{path}.state", NOT_SUPPORTED, told, text(interface, "state"))
     if mac and not _MAC.fullmatch(mac):
         yield wrong(f"{path}.macAddress", mac, f"interface {path}.name has malformed MAC address ({mac}).")
+    address = text(interface, "pciAddress")
+    if address and not is_address(address):
+        told = f"interface {path}.name has malformed PCI address ({address})."
+        yield wrong(f"{path}.pciAddress", address, told)
     if len(set_keys(interface, BINDINGS)) > 1:
         told = f"logical {name} interface cannot have both binding plugin and interface binding method"
         yield wrong(path, name, told)

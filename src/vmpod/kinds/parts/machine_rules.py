@@ -14,6 +14,7 @@ from vmpod.kinds.parts.machine_networks import network_errors
 from vmpod.kinds.parts.machine_support import support_errors
 from vmpod.kinds.parts.machine_volumes import volume_errors
 from vmpod.kinds.parts.metadata import label_errors
+from vmpod.kinds.parts.pci_address import address_errors
 from vmpod.kinds.parts.reading import dig, indexed, mapping, set_keys, text
 from vmpod.model import names, quantity
 from vmpod.model.meta import Object
@@ -38,6 +39,7 @@ def machine_errors(spec: Object, path: str) -> Iterator[FieldError]:
     yield from volume_errors(spec, path)
     yield from disk_errors(spec, path)
     yield from network_errors(spec, path)
+    yield from address_errors(spec, path)
     yield from _policy_errors(spec, path)
     yield from support_errors(spec, path)
     for key in ("readinessProbe", "livenessProbe"):

@@ -17,6 +17,7 @@ _MATCH = Near("every volume is an image whose blocks have 512 bytes, and so have
 _PASST = Near("unless ports are listed, those up to 32767 or what the limit of open files allows; no host name by DHCP")
 _APIC = Near("the board always has one; false leaves out endOfInterrupt, as libvirt does")
 _OPTIONS = Near("they reach the resolv.conf of the launcher; DHCP has no word for them, under KubeVirt neither")
+_ADDRESS = Near("on q35 behind a root port (0000:01:00.0 to 0000:18:00.0), or in the slots 10 to 1e of bus 00")
 _ELSEWHERE = Refused()
 
 
@@ -38,13 +39,14 @@ _DISK: Tree = {
     "name": ACTED, "bootOrder": ACTED, "serial": ACTED, "cache": ACTED, "io": ACTED, "shareable": ACTED,
     "errorPolicy": ACTED, "dedicatedIOThread": ACTED, "tag": _TAG, "changedBlockTracking": _gated("IncrementalBackup"),
     "blockSize": {"custom": ACTED, "matchVolume": _MATCH},
-    "disk": {"bus": ACTED, "readonly": ACTED},
+    "disk": {"bus": ACTED, "readonly": ACTED, "pciAddress": _ADDRESS},
     "lun": {"bus": ACTED, "readonly": ACTED, "reservation": _gated("PersistentReservation")},
     "cdrom": {"bus": ACTED, "readonly": ACTED, "tray": OneOf(("closed",))},
 }
 _INTERFACE: Tree = {
     "name": ACTED, "masquerade": ACTED, "bridge": ACTED, "macAddress": ACTED, "model": ACTED, "ports": ACTED,
     "portRanges": ACTED, "dhcpOptions": ACTED, "acpiIndex": ACTED, "bootOrder": ACTED,
+    "pciAddress": _ADDRESS,
     "state": ACTED, "tag": ACTED,
     "passt": _PASST, "passtBinding": _PASST, "binding": {"name": OneOf(("passt",))},
     "sriov": BLOCKS, "slirp": _discontinued("Slirp"), "macvtap": _discontinued("Macvtap"),

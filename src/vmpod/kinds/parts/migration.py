@@ -64,8 +64,8 @@ def obstacle(vmi: Object) -> tuple[str, str] | None:
     devices = dig(vmi, "spec", "domain", "devices")
     if devices.get("autoattachVSOCK"):
         return "VSOCKNotLiveMigratable", "cannot migrate VMI with VSOCK: both launchers would need its CID on one host"
-    if "tpm" in devices and dig(devices, "tpm").get("enabled") is not False:
-        return "TPMNotLiveMigratable", "cannot migrate VMI with a TPM: what it holds stays with its launcher"
+    if dig(devices, "tpm").get("persistent") and dig(devices, "tpm").get("enabled") is not False:
+        return "TPMNotLiveMigratable", "cannot migrate VMI with a persistent TPM: two launchers would write its claim"
     if devices.get("filesystems"):
         return "VirtIOFSNotLiveMigratable", "cannot migrate VMI: its virtiofs file systems stay with its launcher"
     if devices.get("gpus") or devices.get("hostDevices"):

@@ -283,16 +283,15 @@ def _conditions(old: list[Object], vmi: Object, seen: Observed, emulated: str, n
                 stages.CONDITION)
         return [one for one in result if one.get("type") not in gone]
     if seen.is_up:
-        result = _migratable(result, vmi, seen, now)
+        result = _migratable(result, vmi, now)
     result = _emulation(result, seen, emulated, now)
     result = _paused(result, seen, now)
     result = _credentials(stages.tell(_agent(result, seen, now), seen.progress), seen, now)
     return _trouble(result, seen, now)
 
 
-def _migratable(old: list[Object], vmi: Object, seen: Observed, now: datetime) -> list[Object]:
-    moved = ("InterfaceNotLiveMigratable", "cannot migrate VMI: a network card came or went while it runs")
-    found = obstacle(vmi) or (moved if seen.cards_moved else None)
+def _migratable(old: list[Object], vmi: Object, now: datetime) -> list[Object]:
+    found = obstacle(vmi)
     return conditions.set_condition(old, MIGRATABLE, found is None, *(found or ("", "")), now)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from vmpod.base.errors import Problem
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.qemu import spec as qemu
+from vmpod.drivers.qemu.args import pci
 from vmpod.kinds.parts import kernel_boot, machine_state
 from vmpod.kinds.parts.acpi_tables import table_volumes
 from vmpod.kinds.parts.kubevirt_config import smbios
@@ -20,6 +22,7 @@ from vmpod.model import quantity
 from vmpod.model.meta import Object, get, name
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate import addresses
 from vmpod.node.translate.machine_disks import disks
 from vmpod.node.translate.machine_features import clock, page_bytes, processor_flags
 from vmpod.node.translate.machine_nics import Wire, nics
@@ -58,7 +61,7 @@ def machine_spec(
         where = "spec.domain.cpu.numa.guestMappingPassthrough"
         raise _problem(vmi, f"{where}: the {facts.numa_nodes} NUMA nodes of this host are not shown to guests")
     devices: Mapping[str, Any] = domain.get("devices") or {}
-    return qemu.MachineSpec(
+    made = qemu.MachineSpec(
         name=f"{get(vmi, 'metadata', 'namespace', default='')}_{name(vmi)}",
         uuid=machine_uuid(vmi),
         memory_bytes=boot_memory_bytes(vmi),
@@ -97,6 +100,8 @@ def machine_spec(
         smbios=tuple({**dict(qemu.MAKER), **smbios(config or {})}.items()),
         acpi_tables=tuple(f"{TABLES}/{key}" for key in table_volumes(vmi["spec"]).values()),
     )
+    fixed = addresses.ports(vmi)
+    return replace(made, ports=pci.arranged(pci.plugged(made), fixed)) if fixed else made
 
 
 def _refuse(vmi: Object, domain: Mapping[str, Any]) -> None:

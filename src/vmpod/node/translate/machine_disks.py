@@ -11,6 +11,7 @@ from vmpod.drivers.qemu import spec as qemu
 from vmpod.kinds.parts.acpi_tables import table_volumes
 from vmpod.model.meta import Object, get, name
 from vmpod.node.prepared import PreparedVolume
+from vmpod.node.translate.addresses import address_of, root_slot
 from vmpod.node.translate.machine_threads import io_threads
 
 _KINDS = ("disk", "cdrom", "lun")
@@ -81,6 +82,7 @@ def _disk(
         serial=str(one.get("serial") or ""), boot_index=boot, cache=one.get("cache") or "",
         io=_io(one), logical_block_bytes=size[0], physical_block_bytes=size[1], discard_bytes=size[2],
         shareable=bool(one.get("shareable")), queues=queues, on_error=one.get("errorPolicy") or "",
+        slot=root_slot(address_of(one)) if bus == "virtio" else "",
     )
 
 

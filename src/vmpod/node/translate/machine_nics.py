@@ -14,6 +14,7 @@ from vmpod.drivers.qemu import spec as qemu
 from vmpod.drivers.qemu.args import passt
 from vmpod.kinds.parts import machine_networks
 from vmpod.model.meta import Object, get, name
+from vmpod.node.translate.addresses import address_of, root_slot
 
 QEMU_USER = 107
 _MODELS = ("virtio", "e1000", "e1000e", "ne2k_pci", "pcnet", "rtl8139")  # igb came with QEMU 8.0
@@ -176,13 +177,15 @@ def nics(vmi: Object, wire: Wire | None, open_files: int = 0) -> tuple[qemu.Nic,
             str(card["name"]), wire.tap or "", wire.guest_mac, model, int(card.get("bootOrder") or 0),
             queues(vmi, model) if wire.tap else 1, int(card.get("acpiIndex") or 0),
             _passt(wire, wire.nic, open_files) if wire.nic.binding == "passt" else None,
+            root_slot(address_of(card)),
         )  # fmt: skip
     others = further(vmi)
     given = {str(one["name"]): one for one in get(vmi, "spec", "domain", "devices", "interfaces", default=())}
     for link in wire.links:
         if one := others.get(link.wish.interface):
+            said = given[one.name]
             made[one.name] = qemu.Nic(one.name, link.wish.tap, link.mac, one.model, one.boot_index, one.queues,
-                                      int(given[one.name].get("acpiIndex") or 0))
+                                      int(said.get("acpiIndex") or 0), slot=root_slot(address_of(said)))
     order = [one for one in given if one in made]
     return tuple(made[one] for one in order or made)
 

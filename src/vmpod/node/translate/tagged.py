@@ -5,10 +5,13 @@ A card or a virtio disk sits alone behind a root port, which the firmware gives 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from vmpod.drivers.qemu.args import pci
 from vmpod.drivers.qemu.spec import Nic
 from vmpod.model.meta import Object, get
+from vmpod.node.translate.addresses import address_of, ports, root_slot
 from vmpod.node.translate.machine_disks import entries, kind_of
 
 
@@ -17,17 +20,26 @@ def tagged_devices(vmi: Object, cards: Sequence[Nic]) -> list[Object]:
     if "q35" not in str(get(vmi, "spec", "domain", "machine", "type", default="q35")):
         return []
     tags = {one["name"]: one.get("tag") for one in get(vmi, "spec", "domain", "devices", "interfaces", default=())}
-    found: list[Object] = [
-        {"type": "nic", "bus": "pci", "address": _address(place), "mac": card.mac, "tags": [str(tags[card.name])]}
-        for place, card in enumerate(cards, 1) if tags.get(card.name)
-    ]
     disks = [one for one in entries(vmi) if kind_of(one)[1].get("bus") == "virtio" and "lun" not in one]
-    for place, one in enumerate(disks, len(cards) + 1):
+    places = _places(vmi, cards, disks)
+    found: list[Object] = [
+        {"type": "nic", "bus": "pci", "address": places[f"nic-{card.name}"], "mac": card.mac,
+         "tags": [str(tags[card.name])]}
+        for card in cards if tags.get(card.name)
+    ]
+    for one in disks:
         if one.get("tag"):
-            made = {"type": "disk", "bus": "pci", "address": _address(place), "tags": [str(one["tag"])]}
+            address = places[f"disk-{one['name']}"]
+            made = {"type": "disk", "bus": "pci", "address": address, "tags": [str(one["tag"])]}
             found.append(made | ({"serial": str(one["serial"])} if one.get("serial") else {}))
     return found
 
 
-def _address(place: int) -> str:
-    return f"0000:{place:02x}:00.0"
+def _places(vmi: Object, cards: Sequence[Nic], disks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The address of each card and disk: its own, or that of the root port which is left to it."""
+    on_root = {f"disk-{one['name']}": address_of(one) for one in disks if root_slot(address_of(one))}
+    given = {one["name"]: one for one in get(vmi, "spec", "domain", "devices", "interfaces", default=())}
+    on_root |= {f"nic-{card.name}": address_of(given[card.name]) for card in cards if card.slot}
+    names = [*(f"nic-{card.name}" for card in cards), *(f"disk-{one['name']}" for one in disks)]
+    behind = pci.arranged([one for one in names if one not in on_root], ports(vmi))
+    return on_root | {name: f"0000:{bus:02x}:00.0" for bus, name in enumerate(behind, 1) if name}

@@ -107,7 +107,7 @@ def _place(spec: MachineSpec, disk: Disk, sata: Iterable[str]) -> dict[str, str 
     if pci.is_scsi(disk):
         return {"bus": "scsi0.0"}
     if disk.bus == "virtio":
-        return {"bus": pci.bus(spec, f"disk-{disk.name}")}
+        return pci.place(spec, f"disk-{disk.name}", disk.slot)
     return {"bus": next(iter(sata)) if disk.bus == "sata" else "xhci.0"}
 
 

@@ -62,7 +62,7 @@ def _card(spec: MachineSpec, nic: Nic) -> str:
     several = nic.model == "virtio" and nic.queues > 1
     return pairs(
         model, netdev=backend_id(nic.name), id=device(nic.name), mac=nic.mac,
-        bus=pci.bus(spec, device(nic.name)), bootindex=nic.boot_index or None,
+        **pci.place(spec, device(nic.name), nic.slot), bootindex=nic.boot_index or None,
         acpi_index=nic.acpi_index or None,
         romfile=None if nic.boot_index else "", mq=True if several else None,
         vectors=2 * nic.queues + 2 if several else None,

@@ -6,6 +6,9 @@ it does under KubeVirt, and a network configuration that names it fits both. Slo
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
+
 from vmpod.drivers.qemu.args.options import pairs
 from vmpod.drivers.qemu.spec import Disk, MachineSpec
 
@@ -31,9 +34,27 @@ def virtio(spec: MachineSpec, model: str) -> str:
 
 
 def plugged(spec: MachineSpec) -> tuple[str, ...]:
-    """The names of what sits in root ports, in the order of their bus numbers."""
-    disks = tuple(f"disk-{d.name}" for d in spec.disks if d.bus == "virtio" and not is_scsi(d))
-    return tuple(f"nic-{n.name}" for n in spec.nics) + disks + (("scsi0",) if has_scsi(spec) else ())
+    """The names of what sits in root ports, in the order of their bus numbers; empty for a port that is free."""
+    disks = [f"disk-{d.name}" for d in spec.disks if d.bus == "virtio" and not is_scsi(d) and not d.slot]
+    names = [*(f"nic-{n.name}" for n in spec.nics if not n.slot), *disks, *(("scsi0",) if has_scsi(spec) else ())]
+    pinned = [name if name in names else "" for name in spec.ports]
+    return (*pinned, *(name for name in names if name not in pinned))
+
+
+def arranged(names: Sequence[str], fixed: Mapping[str, int]) -> tuple[str, ...]:
+    """Names in their order, but for those that have a port of their own, counted from 0."""
+    own = {port: name for name, port in fixed.items() if name in names}
+    found = dict.fromkeys(range(max(own, default=-1) + 1), "") | own
+    free = (port for port in itertools.count() if not found.get(port))
+    found |= {port: name for name, port in zip((one for one in names if one not in own.values()), free, strict=False)}
+    return tuple(found[port] for port in sorted(found))
+
+
+def place(spec: MachineSpec, device: str, slot: str) -> dict[str, str | None]:
+    """Where a device sits: on bus 0 itself, behind its root port, or anywhere on a board with one plain bus."""
+    if slot:
+        return {"bus": "pcie.0" if spec.is_pcie else "pci.0", "addr": slot}
+    return {"bus": bus(spec, device)}
 
 
 def bus(spec: MachineSpec, device: str) -> str | None:
