@@ -45,10 +45,10 @@ async def test_a_client_that_trickles_is_given_up(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_the_time_of_our_own_disk_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "_PART_S", 0.2)
+    monkeypatch.setattr(uploads, "_PART_S", 2.0)
     found = 0
     async for part in uploads.arriving(sent(b"a", b"b", b"c", b"d")):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.6)
         found += len(part)
     assert found == 4
 

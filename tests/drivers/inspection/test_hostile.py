@@ -8,7 +8,6 @@ import os
 import random
 import struct
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from vmpod.drivers.inspection.look import look
 pytestmark = pytest.mark.host
 
 SIZE = 64 << 20
-MOST_S = 60.0
 
 
 def run(*argv: str | Path, stdin: str = "") -> None:
@@ -108,9 +106,7 @@ def test_a_file_system_full_of_traps(trap: Callable[[Path], None], tmp_path: Pat
     root, image = tmp_path / "root", tmp_path / "image"
     trap(root)
     filled("ext4", root, image)
-    begin = time.monotonic()
     found = look(image)
-    assert time.monotonic() - begin < MOST_S
     assert (found.system.family, found.parts[0].filesystem) == ("linux", "ext4")
 
 
@@ -164,9 +160,7 @@ def test_a_damaged_file_system(what: str, tmp_path: Path) -> None:
     broken = filled(kind, root, image)
     spoil(broken)
     broken.flush()
-    begin = time.monotonic()
     ends_in_words(image)
-    assert time.monotonic() - begin < MOST_S
 
 
 def ends_in_words(image: Path) -> None:
@@ -174,6 +168,7 @@ def ends_in_words(image: Path) -> None:
         assert look(image).format == "raw"
     except Problem as problem:
         assert problem.reason in ("Damaged", "Format") and problem.why
+        assert "takes more than" not in problem.why
 
 
 @pytest.mark.parametrize("kind", ["vfat", "iso", "ext4", "xfs"])
@@ -181,14 +176,12 @@ def test_noise_in_the_heads_of_file_systems(kind: str, tmp_path: Path) -> None:
     root, image = linux(tmp_path / "root"), tmp_path / "image"
     (root / "fstab").write_text("x\n" * 900)
     disk, noise = filled(kind, root, image), random.Random(kind)
-    begin = time.monotonic()
     for most in (1, 2, 8, 64, 512):
         before = bytes(disk[:0x10000])
         for _ in range(most):
             disk[noise.randrange(0x8000, 0x10000) if kind == "iso" else noise.randrange(11, 4096)] = noise.randrange(256)
         ends_in_words(image)
         disk[:0x10000] = before
-    assert time.monotonic() - begin < 5 * MOST_S
 
 
 @pytest.mark.parametrize(("argv", "kind"), [(("mkfs.vfat", "-F", "32"), "vfat"), (("mkfs.ext4", "-q"), "ext4")])
@@ -205,6 +198,4 @@ def test_a_volume_without_a_system_does_not_boot(argv: tuple[str, ...], kind: st
 def test_a_disk_of_a_pebibyte(tmp_path: Path) -> None:
     image = tmp_path / "x.qcow2"
     run("qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", image, str(1 << 50))
-    begin = time.monotonic()
     assert look(image).virtual_bytes == 1 << 50
-    assert time.monotonic() - begin < MOST_S
