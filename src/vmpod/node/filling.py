@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 from vmpod.base.errors import Problem
@@ -143,11 +144,11 @@ class Filler:
 
     def _past_the_store(self, claim: Object, image: str, architecture: str) -> tuple[Job, Access]:
         said = meta.annotations(claim)
-        self._access(claim)  # what it names has to be there
         registry = {"secretRef": said.get(claims.SECRET_NAME), "certConfigMap": said.get(claims.CERTIFICATES),
                     "platform": {"architecture": architecture}}  # fmt: skip
         found = self._disks.remote(image, registry, namespace(claim))
-        access = Access(found.username, found.password, found.authorities, unverified=found.unverified)
+        access = replace(self._access(claim), username=found.username, password=found.password,
+                         authorities=found.authorities, unverified=found.unverified)  # fmt: skip
         return self._job(found.reference, architecture, said.get(claims.ENDPOINT, "")), access
 
     async def _pulled(self, claim: Object) -> Path:
