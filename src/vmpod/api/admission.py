@@ -14,7 +14,9 @@ import orjson
 from vmpod.api import families, instancetypes, migrations, podaccounts
 from vmpod.api.call import Backend, Call
 from vmpod.kinds import (
+    DATAVOLUME,
     NAMESPACE,
+    OBJECTTRANSFER,
     PERSISTENTVOLUMECLAIM,
     POD,
     SERVICE,
@@ -23,6 +25,7 @@ from vmpod.kinds import (
     VIRTUALMACHINEINSTANCEMIGRATION,
     Kind,
 )
+from vmpod.kinds.objecttransfer import target_of
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 
@@ -189,6 +192,15 @@ def _pod(call: Call, obj: Object) -> None:
         _tolerate(spec.setdefault("tolerations", []), f"node.kubernetes.io/{condition}")
 
 
+def _transfer(call: Call, obj: Object) -> None:
+    """Nothing is moved to where something of its kind is already (CDI's objecttransfer-validate webhook)."""
+    kind = DATAVOLUME if meta.get(obj, "spec", "source", "kind") == DATAVOLUME.kind else PERSISTENTVOLUMECLAIM
+    where, wanted = target_of(obj)
+    if wanted and call.store.get(kind.resource, where, wanted) is not None:
+        told = f'ObjectTransfer target "{where}/{wanted}" already exists'
+        raise status.invalid(call.kind.qualified, meta.name(obj), [status.refused("spec.target", told)])
+
+
 def _tolerate(tolerations: list[dict[str, Any]], key: str) -> None:
     """Stay for five minutes on a node with the taint, unless the pod says something of its own about it."""
     own = [one for one in tolerations if isinstance(one, dict) and one.get("key") in (key, None, "")]
@@ -203,6 +215,7 @@ _ON_CREATE: dict[str, Callable[[Call, Object], None]] = {
     SERVICE.resource: _allocate,
     PERSISTENTVOLUMECLAIM.resource: _claim,
     POD.resource: _pod,
+    OBJECTTRANSFER.resource: _transfer,
     VIRTUALMACHINE.resource: lambda call, obj: instancetypes.admit(call, obj, None),
     VIRTUALMACHINEINSTANCEMIGRATION.resource: migrations.admit,
 }

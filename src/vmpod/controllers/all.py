@@ -22,6 +22,7 @@ from vmpod.controllers import (
     events,
     garbage,
     namespace,
+    objecttransfer,
     populator,
     replicaset,
     scheduler,
@@ -44,8 +45,8 @@ from vmpod.reconcile.loop import Loop
 
 CONTROLLERS: tuple[ModuleType, ...] = (
     dataimportcron, datasource, datavolume, deployment, endpoints, endpointslice, endpointslicemirroring, evacuation,
-    events, garbage, namespace, populator, replicaset, scheduler, served, service, storageprofile, virtualmachine,
-    virtualmachineclone, virtualmachineexport, virtualmachineinstance, virtualmachineinstancemigration,
+    events, garbage, namespace, objecttransfer, populator, replicaset, scheduler, served, service, storageprofile,
+    virtualmachine, virtualmachineclone, virtualmachineexport, virtualmachineinstance, virtualmachineinstancemigration,
     virtualmachineinstancereplicaset, virtualmachinepool,
     virtualmachinerestore, virtualmachinesnapshot,
 )

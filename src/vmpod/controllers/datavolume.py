@@ -117,7 +117,8 @@ def _trouble(seen: Seen) -> tuple[str, str] | None:
         if is_deleting(seen.claim):
             return None
         return "ErrResourceExists", f'Resource "{name(seen.claim)}" already exists and is not managed by DataVolume'
-    if seen.is_own or PREPOPULATED in annotations_of(seen.volume):  # a claim that is filled needs no source any more
+    # a claim that is filled needs no source any more
+    if seen.is_own or seen.is_adoptable or PREPOPULATED in annotations_of(seen.volume):
         return None
     return refusal(seen.volume, seen.source)
 

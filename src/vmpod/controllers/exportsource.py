@@ -64,7 +64,7 @@ def _of_claim(export: Object, wanted: str, cache: Cache) -> Source:
     reason, message = "", ""
     if get(claim, "status", "phase") != "Bound" or is_being_filled(claim):
         reason, message = "PVCPending", f"{called} is not populated"
-    elif _is_used(export, wanted, cache):
+    elif is_used(where, wanted, cache):
         reason, message = "InUse", f"{called} is in use"
     return Source((claim,), reason, message, _bound([claim]))
 
@@ -77,13 +77,13 @@ def _bound(claims: Sequence[Object]) -> Condition:
     return "PVCReady", False, "Unknown" if "Lost" in phases else "PVCPending", ""
 
 
-def _is_used(export: Object, claim: str, cache: Cache) -> bool:
+def is_used(where: str, claim: str, cache: Cache) -> bool:
     """Whether a pod that does not only show it, as our own does, or a machine that has it plugged in uses a claim."""
-    for pod in cache.list(POD, namespace(export)):
+    for pod in cache.list(POD, where):
         has_ended = get(pod, "status", "phase") in _ENDED
         if not has_ended and not exported.is_exporter(pod) and claim in exported.held_claims(pod):
             return True
-    machines = cache.list(VIRTUALMACHINEINSTANCE, namespace(export))
+    machines = cache.list(VIRTUALMACHINEINSTANCE, where)
     running = (vmi for vmi in machines if get(vmi, "status", "phase") not in _ENDED)
     return any(claim == claim_name(one) for vmi in running for one in get(vmi, "spec", "volumes", default=()))
 
@@ -106,7 +106,7 @@ def _of_machine(export: Object, wanted: str, cache: Cache) -> Source:
         return Source(claims, "VolumesNotPopulated", told, _bound(claims), wanted)
     if vmi is not None and get(vmi, "status", "phase") not in _ENDED:
         return Source(claims, "InUse", f"{called} is running", _bound(claims), wanted)
-    if used := [name(one) for one in claims if _is_used(export, name(one), cache)]:
+    if used := [name(one) for one in claims if is_used(where, name(one), cache)]:
         return Source(claims, "InUse", f"PersistentVolumeClaim {where}/{used[0]} is in use", _bound(claims), wanted)
     return Source(claims, "", "", _bound(claims), wanted)
 

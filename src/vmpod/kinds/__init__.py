@@ -20,6 +20,7 @@ from vmpod.kinds.migrationpolicy import MIGRATIONPOLICY
 from vmpod.kinds.namespace import NAMESPACE
 from vmpod.kinds.networkattachmentdefinition import NETWORKATTACHMENTDEFINITION
 from vmpod.kinds.node import NODE
+from vmpod.kinds.objecttransfer import OBJECTTRANSFER
 from vmpod.kinds.persistentvolume import PERSISTENTVOLUME
 from vmpod.kinds.persistentvolumeclaim import PERSISTENTVOLUMECLAIM
 from vmpod.kinds.pod import POD
@@ -93,6 +94,7 @@ KINDS: tuple[Kind, ...] = (
     VOLUMEIMPORTSOURCE,
     VOLUMEUPLOADSOURCE,
     VOLUMECLONESOURCE,
+    OBJECTTRANSFER,
     VOLUMESNAPSHOT,
     VOLUMESNAPSHOTCONTENT,
     VOLUMESNAPSHOTCLASS,
@@ -141,6 +143,7 @@ __all__ = [
     "NAMESPACE",
     "NETWORKATTACHMENTDEFINITION",
     "NODE",
+    "OBJECTTRANSFER",
     "PERSISTENTVOLUME",
     "PERSISTENTVOLUMECLAIM",
     "POD",

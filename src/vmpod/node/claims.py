@@ -289,12 +289,12 @@ class Claims:
         key = _claim_key(volume)
         claim = self._cache.get(PERSISTENTVOLUMECLAIM, *key)
         if claim is not None and uid(claim) == get(volume, "spec", "claimRef", "uid"):
-            return ClaimPlan()
+            return ClaimPlan(() if get(volume, "status", "phase") == "Bound" else (_phase(volume, "Bound"),))
         if is_deleting(volume) or get(volume, "spec", "persistentVolumeReclaimPolicy") == "Delete":
             return ClaimPlan((RemoveVolume(volume),))
         if get(volume, "status", "phase") == "Released":
             return ClaimPlan()
-        return ClaimPlan((Patch(PERSISTENTVOLUME, "", name(volume), {"status": {"phase": "Released"}}, "status"),))
+        return ClaimPlan((_phase(volume, "Released"),))
 
     async def _apply_volume(self, action: Any) -> Written | None:
         if isinstance(action, RemoveVolume):
@@ -319,6 +319,10 @@ class Claims:
             if error.reason != "NotFound":
                 raise
         return None
+
+
+def _phase(volume: Object, phase: str) -> Patch:
+    return Patch(PERSISTENTVOLUME, "", name(volume), {"status": {"phase": phase}}, "status")
 
 
 def plugged_claims_of(vmi: Object) -> list[Key]:
