@@ -191,7 +191,7 @@ def test_who_may_upload(home: Product, images: Path) -> None:
     assert send(home, "POST", ASYNC, image, bearer)[0] == 200
     wait(lambda: phase(home, "one") == "Succeeded", "the DataVolume succeeds", 30)
     code, said = send(home, "POST", ASYNC, image, bearer)
-    assert (code, "already finished uploading" in said) == (401, True)
+    assert (code, "already finished uploading" in said) == (503, True)
     home.kubectl("delete", "dv,pvc", "--all", "--timeout=60s")
     gone(home, "dv", "pvc", "pv")
 
@@ -218,6 +218,55 @@ def test_an_upload_that_ends_early_leaves_nothing(home: Product, images: Path) -
     assert staged(home) == []
     home.kubectl("delete", "dv,pvc", "--all", "--timeout=60s")
     gone(home, "dv", "pvc", "pv")
+
+
+def test_uploads_that_mean_harm_leave_nothing(home: Product, images: Path) -> None:
+    """Two at once, more than the claim holds, other lengths than were said, bytes that trickle, a claim in use."""
+    script = "echo mine > /v/file; sleep 1000"
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "used"}}]
+    own = {"name": "c", "image": IMAGE, "command": ["sh", "-c", script], "volumeMounts": [mount("v", "/v")]}
+    apply(home, datavolume("one", upload={}), datavolume("other", upload={}), claim("used"), pod("user", own, volumes=volumes))
+    for name in ("one", "other"):
+        wait(lambda one=name: phase(home, one) == "UploadReady", f"an upload into {name} is awaited", 60)  # type: ignore[misc]
+    engine, bearer, image = home.engine, token(home, "one"), (images / "quick.img").read_bytes()
+    large = trickling(home, bearer, f"Content-Length: {40 << 20}")
+    answer = large.getresponse()
+    assert (answer.status, b"41943040 bytes or more are larger than the claim" in answer.read()) == (400, True)
+    slow = [trickling(home, bearer, length) for length in ("Content-Length: 30000000", "Transfer-Encoding: chunked")]
+    wait(lambda: staged(home), "one of them is on its way", 60)
+    home.kubectl("get", "pods")
+    assert send(home, "POST", ASYNC, image, bearer)[0] == 503
+    assert send(home, "POST", ASYNC, image, token(home, "other")) == (200, "")
+    assert phase(home, "one") == "UploadReady"  # another claim's token fills that one
+    for connection in (*slow, large):
+        connection.close()
+    wait(lambda: not staged(home), "nothing is left of them", 60)
+    home.kubectl("wait", "--for=condition=Ready", "pod/user", "--timeout=60s")
+    home.kubectl("annotate", "pvc", "used", "cdi.kubevirt.io/storage.upload.target=")
+    words = "pod default/user using PersistentVolumeClaim used"
+    wait(lambda: words in home.kubectl("describe", "pvc", "used").stdout, "the claim says that it is used", 60)
+    assert send(home, "POST", ASYNC, image, token(home, "used")) == (503, f"{words}\n")
+    assert [one.name for one in volume(home, "used").iterdir()] == ["file"]
+    answers: list[tuple[int, str]] = []
+    both = [threading.Thread(target=lambda: answers.append(send(home, "POST", ASYNC, image, bearer))) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert sorted(code for code, _ in answers) == [200, 503]
+    assert (home.engine, staged(home)) == (engine, [])
+    home.kubectl("delete", "pod,dv,pvc", "--all", "--timeout=60s")
+    gone(home, "dv", "pvc", "pv")
+
+
+def trickling(home: Product, bearer: str, length: str) -> http.client.HTTPSConnection:
+    """An upload that has begun and does not go on."""
+    connection = connect(home)
+    connection.putrequest("POST", ASYNC)
+    connection.putheader("Authorization", f"Bearer {bearer}")
+    connection.putheader(*length.split(": "))
+    connection.endheaders(b"1\r\nx\r\n" if "chunked" in length else b"x")
+    return connection
 
 
 def test_a_form_holds_the_image(home: Product, images: Path) -> None:

@@ -312,3 +312,23 @@ def test_a_class_may_wait_for_the_first_consumer() -> None:
     assert (found.actions, [note.reason for note in found.events]) == ((), ["WaitForFirstConsumer"])
     for ready in (seen(claim(), classes=(waits,), users=("box",)), seen(claim(marks={"bind.immediate.requested": ""}), classes=(waits,))):
         assert [type(one) for one in plan(ready).actions] == [MakeVolume]
+
+
+def test_a_claim_that_runs_somewhere_is_not_filled() -> None:
+    for marks, reason in (({"upload.target": ""}, "UploadTargetInUse"), ({"import.source": "http"}, "ImportTargetInUse")):
+        found = plan(seen(claim(volume="pvc-u1", marks=marks), volume=volume(), users=("user",), mounted=("user",)))
+        assert found.events[0].reason == reason
+        assert found.events[0].message == "pod default/user using PersistentVolumeClaim data"
+        (told,) = found.actions
+        assert isinstance(told, Patch)
+        waits = plan(seen(claim(volume="pvc-u1", marks=marks), volume=volume(), users=("user",)))
+        assert not isinstance(waits.actions[0], Patch)  # a pod that waits for the content itself
+
+
+@pytest.mark.parametrize(("size", "content", "limit"), [
+    ("16Gi", "kubevirt", (17 << 30) + (16 << 20)), ("1Gi", "archive", (2 << 30) + (16 << 20)),
+])  # fmt: skip
+def test_how_much_is_taken(size: str, content: str, limit: int) -> None:
+    wanted = claim(marks={"contentType": content})
+    wanted["spec"]["resources"]["requests"]["storage"] = size
+    assert claims.upload_limit(wanted) == limit

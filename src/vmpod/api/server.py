@@ -31,13 +31,14 @@ _STOP_S: Final = 0.2
 _KEEPALIVE_S: Final = 180.0
 _PING_S: Final = 30.0
 _FORM_CHUNK: Final = 1 << 18
+_HEAD_S = 32.0  # until the head of a first request is there, as kube-apiserver waits
 
 
 async def serve(api: Api, host: str, port: int, tls: ssl.SSLContext | None) -> Serving:
     """Listen; with port 0 on a free one. Raises Problem when that cannot be."""
     edge = _Edge(api)
-    server = web.Server(
-        cast(Any, edge.answer), handler_cancellation=True, keepalive_timeout=_KEEPALIVE_S, access_log=None,
+    server = _Server(
+        edge.answer, handler_cancellation=True, keepalive_timeout=_KEEPALIVE_S, access_log=None,
     )
     try:
         listener = await asyncio.get_running_loop().create_server(server, host, port, ssl=tls, backlog=512)
@@ -73,7 +74,7 @@ class Serving:
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
             return await self._edge.export(request, key, request.path)
 
-        server = web.Server(cast(Any, answer), handler_cancellation=True, access_log=None)
+        server = _Server(answer, handler_cancellation=True, access_log=None)
         return ExportDoor(server, await asyncio.get_running_loop().create_server(server, sock=listener, ssl=tls))
 
     async def stop(self) -> None:
@@ -94,6 +95,31 @@ class ExportDoor:
         """Cut off whoever is there."""
         self._listener.close()
         await self._server.shutdown(0)
+
+
+class _Server(web.Server):
+    """Hangs up on whoever connects and says nothing, or says it too slowly; after a first request aiohttp does."""
+
+    def __init__(self, handler: Any, **more: Any) -> None:
+        super().__init__(handler, request_factory=cast(Any, self._begin), **more)
+        self._silent: dict[RequestHandler, asyncio.TimerHandle] = {}
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._silent[handler] = self._loop.call_later(_HEAD_S, transport.abort)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        self._hear(handler)
+        super().connection_lost(handler, exc)
+
+    def _begin(self, message: Any, payload: Any, protocol: RequestHandler, writer: Any, task: Any) -> web.BaseRequest:
+        """The request whose head has come."""
+        self._hear(protocol)
+        return web.BaseRequest(message, payload, protocol, writer, task, self._loop)
+
+    def _hear(self, handler: RequestHandler) -> None:
+        if timer := self._silent.pop(handler, None):
+            timer.cancel()
 
 
 class _Edge:

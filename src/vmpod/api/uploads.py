@@ -34,9 +34,9 @@ async def take(
 ) -> Response:
     """Answer a request to one of PATHS: plain text, as CDI's proxy does.
 
-    400 without a token or for an archive where a disk is wanted, 401 with a token that is forged, over, used, or of a
-    claim that is gone, 503 while the claim is not ready, 408 when the client falls silent or sends next to nothing.
-    Both kinds of upload are answered when the image is the claim's disk, so that a refusal is told.
+    400 without a token or for an archive where a disk is wanted, 401 with a token that is forged, over, or of an
+    earlier claim of the name, 408 to who sends next to nothing, 503 while the claim is not ready, gone, or filled
+    already. Both kinds of upload are answered when the image is the claim's disk, so that a refusal is told.
     """
     if method not in ("HEAD", "POST", "PUT"):
         return _text(405, "an image is sent by POST")
@@ -44,9 +44,10 @@ async def take(
     if scheme.lower() != "bearer" or not token.strip():
         return _text(400, "missing Authorization header with a bearer token")
     ticket = tickets.read(backend.config.upload_key, token.strip(), backend.now())
-    why = "the upload token is not valid or has expired" if ticket is None else _refusal(backend, ticket)
-    if ticket is None or why:
-        return _text(401, why)
+    if ticket is None:
+        return _text(401, "the upload token is not valid or has expired")
+    if refusal := _refusal(backend, ticket):
+        return _text(*refusal)
     if path in _ARCHIVES and _marks(backend, ticket).get(_CONTENT) != "archive":
         return _text(400, f"the claim {ticket.name} takes a disk image, not an archive")
     if method == "HEAD":
@@ -66,13 +67,16 @@ def _marks(backend: Backend, ticket: Ticket) -> dict[str, str]:
     return meta.annotations(_claim(backend, ticket))
 
 
-def _refusal(backend: Backend, ticket: Ticket) -> str:
+def _refusal(backend: Backend, ticket: Ticket) -> tuple[int, str] | None:
     """Why the token of a claim is of no use any more."""
-    if meta.uid(_claim(backend, ticket)) != ticket.uid:
-        return f"the upload token is of a claim {ticket.name} that is gone"
-    if _marks(backend, ticket).get(_PHASE) == "Succeeded":
-        return f"rejecting Upload Request for PVC {ticket.name} that already finished uploading"
-    return ""
+    claim = _claim(backend, ticket)
+    if not claim:
+        return 503, f"rejecting Upload Request for PVC {ticket.name} that doesn't exist"
+    if meta.uid(claim) != ticket.uid:
+        return 401, f"the upload token is of a claim {ticket.name} that is gone"
+    if meta.annotations(claim).get(_PHASE) == "Succeeded":
+        return 503, f"rejecting Upload Request for PVC {ticket.name} that already finished uploading"
+    return None
 
 
 async def _pass_on(backend: Backend, ticket: Ticket, size: int, parts: AsyncIterator[bytes]) -> Response:

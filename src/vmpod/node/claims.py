@@ -105,7 +105,7 @@ class Claims:
         named = get(claim, "spec", "volumeName") or claims.volume_name(claim)
         return Seen(claim, cache.get(PERSISTENTVOLUME, "", named), tuple(cache.list(STORAGECLASS)), _users(key, cache),
                     uid(claim) in self._importing, self._node, self._is_staged(claim),
-                    _obstacle(claim, cache))  # fmt: skip
+                    _obstacle(claim, cache), _mounted(key, cache))  # fmt: skip
 
     def _arrived(self, claim: Object) -> Path | None:
         """The upload into a claim that is here as a whole."""
@@ -226,7 +226,8 @@ class Claims:
         if filling.is_filled(self._paths, self._folder(volume), claim):
             await self._report(claim, self._offered(claim, volume))
             raise unavailable(f"rejecting Upload Request for PVC {key[1]} that already finished uploading")
-        upload = Upload(self._paths.staging, size, uid(claim), archive=claims.is_archive(claim))
+        upload = Upload(self._paths.staging, size, uid(claim), archive=claims.is_archive(claim),
+                        limit=claims.upload_limit(claim))  # fmt: skip
         self._importing[uid(claim)] = upload.task = self._tasks.start(
             self._take(claim, volume, upload), f"upload {name(claim)}")  # fmt: skip
         await asyncio.sleep(0)  # a task that is cancelled before it has begun never clears up
@@ -238,8 +239,11 @@ class Claims:
             claim = self._cache.get(PERSISTENTVOLUMECLAIM, *key)
             if claim is None or claims.UPLOAD not in meta.annotations(claim) or is_deleting(claim):
                 break
-            if meta.annotations(claim).get(claims.POD_READY) == "true":
+            said = meta.annotations(claim)
+            if said.get(claims.POD_READY) == "true":
                 return claim
+            if said.get(claims.RUNNING_REASON) == claims.TARGET_IN_USE:
+                raise unavailable(said.get(claims.RUNNING_MESSAGE, ""))
             await asyncio.sleep(_READY_EVERY_S)
         raise unavailable(f"the claim {key[0]}/{key[1]} is not ready for an upload")
 
@@ -341,6 +345,22 @@ def _users(key: Key, cache: Cache) -> tuple[str, ...]:
                  if key in _claims_of(pod) and get(pod, "status", "phase") not in _ENDED)  # fmt: skip
     return pods + tuple(name(vmi) for vmi in cache.list(VIRTUALMACHINEINSTANCE, key[0])
                         if key in plugged_claims_of(vmi))  # fmt: skip
+
+
+def _mounted(key: Key, cache: Cache) -> tuple[str, ...]:
+    """The pods that run with a claim mounted, and the machines that it is plugged into."""
+    pods = tuple(name(pod) for pod in cache.list(POD, key[0])
+                 if get(pod, "status", "phase") == "Running" and key in _claims_of(pod))  # fmt: skip
+    return pods + tuple(name(vmi) for vmi in cache.list(VIRTUALMACHINEINSTANCE, key[0])
+                        if key in _plugged_in(vmi))  # fmt: skip
+
+
+def _plugged_in(vmi: Object) -> list[Key]:
+    if get(vmi, "status", "phase") in _ENDED:
+        return []
+    return [(namespace(vmi), str(get(row, "persistentVolumeClaimInfo", "claimName")))
+            for row in get(vmi, "status", "volumeStatus", default=())
+            if "hotplugVolume" in row and row.get("phase") == "Ready"]  # fmt: skip
 
 
 def _obstacle(claim: Object, cache: Cache) -> claims.Obstacle:

@@ -26,8 +26,10 @@ class Upload:
     What has arrived whole outlives this process: the next engine goes on with it. `name` is the claim's, by uid.
     """
 
-    def __init__(self, staging: Path, size: int, name: str, *, archive: bool = False) -> None:
+    def __init__(self, staging: Path, size: int, name: str, *, archive: bool = False, limit: int = 0) -> None:
+        self._taken, self._limit = 0, limit
         try:
+            self._check_size(size)
             fetch.check_room(_WHAT, staging, size)
         except Problem as problem:
             raise _refused(problem) from None
@@ -60,8 +62,16 @@ class Upload:
 
     def _write(self, data: bytes) -> None:
         """A client need not say how much comes, so the room is looked at each time."""
+        self._taken += len(data)
+        self._check_size(self._taken)
         fetch.check_room(_WHAT, self._folder.parent, len(data))
         self._file.write(data)
+
+    def _check_size(self, size: int) -> None:
+        """Raises Problem for more bytes than any image has that fits into the claim."""
+        if self._limit and size > self._limit:
+            why = f"its {size} bytes or more are larger than the claim"
+            raise Problem(_WHAT, why, "upload into a larger claim", "TooSmall")
 
     def _finish(self, _: bytes) -> None:
         self._file.flush()

@@ -31,6 +31,8 @@ TO_RESERVE, RESERVED = f"{CDI}.preallocation.requested", f"{CDI}.preallocation"
 PROGRESS, MEMBER = "vmpod.io/progress", "vmpod.io/import.member"
 UPLOAD, POD_READY = f"{CDI}.upload.target", f"{CDI}.pod.ready"
 BIND_NOW, _WAIT = f"{CDI}.bind.immediate.requested", "WaitForFirstConsumer"
+TARGET_IN_USE = "UploadTargetInUse"
+_OVERHEAD_BYTES = 16 << 20
 _LOOK_S = 2.0
 _RETRY_S = (5, 10, 20, 40, 80, 160, 300)
 Obstacle = tuple[str, str]
@@ -48,6 +50,7 @@ class Seen:
     node: str
     arrived: bool = False  # what is to fill it is in staging: an upload as a whole, or a part of a download
     obstacle: Obstacle = ("", "")  # why the claim that it is to be a copy of cannot be copied now
+    mounted: tuple[str, ...] = ()  # who runs with the claim mounted or plugged in: others wait until it is filled
 
 
 @dataclass(frozen=True)
@@ -280,6 +283,8 @@ def _import(seen: Seen, volume: str) -> ClaimPlan:
         return ClaimPlan()
     if any(seen.obstacle):
         return _wait(seen.claim, *seen.obstacle)
+    if seen.mounted:
+        return _wait(seen.claim, "ImportTargetInUse", _in_use(seen))
     restarts = int(said.get(RESTARTS) or 0)
     return ClaimPlan((StartImport(seen.claim, volume, restarts),))
 
@@ -303,9 +308,21 @@ def _offer(seen: Seen, volume: str) -> ClaimPlan:
     said = annotations(seen.claim)
     if seen.importing or said.get(POD_PHASE) == "Succeeded":
         return ClaimPlan()
+    if seen.mounted and said.get(POD_READY) != "true":
+        return _wait(seen.claim, TARGET_IN_USE, _in_use(seen))
     if seen.arrived:
         return ClaimPlan((TakeUpload(seen.claim, volume),))
     return ClaimPlan() if said.get(POD_READY) == "true" else ClaimPlan((OfferUpload(seen.claim, volume),))
+
+
+def _in_use(seen: Seen) -> str:
+    return f"pod {namespace(seen.claim)}/{seen.mounted[0]} using PersistentVolumeClaim {name(seen.claim)}"
+
+
+def upload_limit(claim: Object) -> int:
+    """How many bytes an upload into a claim may have; 0 without a limit. Formats and archives add to their content."""
+    size = size_bytes(claim)
+    return (size * 2 if is_archive(claim) else size + size // 16) + _OVERHEAD_BYTES if size else 0
 
 
 def is_archive(claim: Object) -> bool:
