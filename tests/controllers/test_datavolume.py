@@ -279,13 +279,18 @@ def test_what_a_profile_says_fills_what_a_volume_leaves_open() -> None:
         world.turn(storageprofile, ("", "c"))
     sets = [{"accessModes": ["ReadWriteMany"], "volumeMode": "Block"}, {"accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem"}]
     assert meta.get(world.get(STORAGEPROFILE, "", "c"), "status", "claimPropertySets") == [storageprofile.PLAIN]
-    world.update(STORAGEPROFILE, "", "c", {"spec": {"claimPropertySets": sets}})
+    assert meta.get(world.get(STORAGEPROFILE, "", "c"), "status", "cloneStrategy") == "csi-clone"
+    world.update(STORAGEPROFILE, "", "c", {"spec": {"claimPropertySets": sets, "cloneStrategy": "snapshot"}})
     for name, said in (("open", {}), ("files", {"volumeMode": "Filesystem"}), ("own", {"accessModes": ["ReadOnlyMany"]})):
         world.put(DATAVOLUME, {"metadata": {"name": name, "namespace": "default"}, "spec": {"source": {"blank": {}}, "storage": _STORAGE | said}})
     world.settle({controller: {}, storageprofile: {}})
     made = {name: world.get(PERSISTENTVOLUMECLAIM, "default", name) or {} for name in ("open", "files", "own")}
     assert {name: (one["spec"]["accessModes"], one["spec"]["volumeMode"]) for name, one in made.items()} == {
         "open": (["ReadWriteMany"], "Block"), "files": (["ReadWriteOnce"], "Filesystem"), "own": (["ReadOnlyMany"], "Filesystem")}  # fmt: skip
+    world.put(DATAVOLUME, {"metadata": {"name": "copy", "namespace": "default"}, "spec": {
+        "source": {"pvc": {"name": "own", "namespace": "default"}}, "storage": _STORAGE}})  # fmt: skip
+    world.settle({controller: {}, storageprofile: {}})
+    assert meta.annotations(world.get(PERSISTENTVOLUMECLAIM, "default", "copy") or {})["cdi.kubevirt.io/cloneType"] == "snapshot"
     world.delete(STORAGECLASS, "", "c")
     world.turn(storageprofile, ("", "c"))
     assert world.list(STORAGEPROFILE) == []

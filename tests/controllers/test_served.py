@@ -102,3 +102,33 @@ def test_a_further_node_has_a_handler_of_its_own_and_nothing_else() -> None:
     world.settle({controller: {"config": config}})
     there = [meta.name(pod) for pod in world.list(POD) if meta.get(pod, "spec", "nodeName") == "n1-2"]
     assert there == ["virt-handler-n1-2"]
+
+
+def config_of(world: World) -> Object:
+    world.settle(CONTROLLERS)
+    return one(world, CDICONFIG, "", "config")
+
+
+def test_the_configuration_tells_what_is_so() -> None:
+    world = world_of()
+    own = config_of(world)["status"]
+    assert own["uploadProxyURL"] == "https://127.0.0.1:7443" and own["filesystemOverhead"] == {"global": "0"}
+    proxies = {"HTTPProxy": "http://p:1", "noProxy": "x"}
+    world.update(CDICONFIG, "", "config", {"spec": {"uploadProxyURLOverride": "https://up", "importProxy": proxies}})
+    told = config_of(world)["status"]
+    assert (told["uploadProxyURL"], told["importProxy"]) == ("https://up", proxies)
+    world.update(CDICONFIG, "", "config", {"spec": {"uploadProxyURLOverride": None, "importProxy": {"noProxy": None}}})
+    told = config_of(world)["status"]
+    assert (told["uploadProxyURL"], told["importProxy"]) == ("https://127.0.0.1:7443", {"HTTPProxy": "http://p:1"})
+
+
+def test_what_the_cdi_says_of_the_configuration_is_so() -> None:
+    world = world_of()
+    world.update(CDICONFIG, "", "config", {"spec": {"insecureRegistries": ["mine"]}})
+    assert config_of(world)["spec"] == {"insecureRegistries": ["mine"]}
+    world.update(CDI, "", "cdi", {"spec": {"config": {"insecureRegistries": ["a"], "uploadProxyURLOverride": "https://up"}}})
+    found = config_of(world)
+    assert found["spec"] == {"insecureRegistries": ["a"], "uploadProxyURLOverride": "https://up"}
+    assert found["status"]["uploadProxyURL"] == "https://up"
+    world.update(CDI, "", "cdi", {"spec": {"config": {"uploadProxyURLOverride": None}}})
+    assert config_of(world)["spec"] == {"insecureRegistries": ["a"]}

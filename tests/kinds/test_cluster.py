@@ -18,6 +18,7 @@ from vmpod.kinds import (
     NAMESPACE,
     NODE,
     SERVICEACCOUNT,
+    STORAGEPROFILE,
     schema,
 )
 from vmpod.model.meta import Object
@@ -188,3 +189,24 @@ def test_singletons() -> None:
     assert line(KUBEVIRT, obj, NOW) == ["x", "60m", "Deployed"]
     assert CDI.warnings(obj) == ["spec.configuration: not supported yet, ignored"]
     assert KUBEVIRT.warnings(obj) == ["spec.configuration.a: not supported yet, ignored"]
+
+
+def test_what_of_cdis_configuration_is_not_acted_on_is_named() -> None:
+    config: dict[str, object] = {
+        "uploadProxyURLOverride": "https://up", "insecureRegistries": ["a"], "importProxy": {"HTTPProxy": "http://p"},
+        "scratchSpaceStorageClass": "fast", "filesystemOverhead": {"global": "0.1"}, "dataVolumeTTLSeconds": 5,
+        "featureGates": ["HonorWaitForFirstConsumer", "Other"],
+    }  # fmt: skip
+    paths = ("scratchSpaceStorageClass", "filesystemOverhead", "dataVolumeTTLSeconds", "featureGates[1]")
+    assert CDICONFIG.warnings({"spec": config}) == [f"spec.{path}: not supported yet, ignored" for path in paths]
+    told = CDI.warnings({"spec": {"config": config, "imagePullPolicy": "Always"}})
+    assert told == [f"spec.{path}: not supported yet, ignored" for path in ("imagePullPolicy", *(f"config.{one}" for one in paths))]
+
+
+@pytest.mark.parametrize(("spec", "warned"), [
+    ({"cloneStrategy": "snapshot", "dataImportCronSourceFormat": "pvc"}, []), ({"cloneStrategy": "csi-clone"}, []),
+    ({"cloneStrategy": "copy"}, ["spec.cloneStrategy"]), ({"snapshotClass": "x"}, ["spec.snapshotClass"]),
+    ({"dataImportCronSourceFormat": "snapshot"}, ["spec.dataImportCronSourceFormat"]),
+])  # fmt: skip
+def test_what_a_storage_profile_asks_for_in_vain(spec: dict[str, object], warned: list[str]) -> None:
+    assert STORAGEPROFILE.warnings({"spec": spec}) == [f"{path}: not supported yet, ignored" for path in warned]

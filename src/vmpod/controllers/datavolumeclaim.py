@@ -69,6 +69,9 @@ def claim(volume: Object, source: Source, profile: Object | None = None) -> Obje
     meta.pop("finalizers", None)
     kept = {key: text for key, text in meta.get("annotations", {}).items() if key not in _IGNORED_ANNOTATIONS}
     meta["annotations"] = kept | _request(volume, source)
+    if source.kind in ("pvc", "snapshot"):
+        shared = source.kind == "pvc" and get(profile, "status", "cloneStrategy")
+        meta["annotations"]["cdi.kubevirt.io/cloneType"] = shared or {"pvc": "csi-clone"}.get(source.kind, "snapshot")
     meta["labels"] = meta.get("labels", {}) | {
         "app": "containerized-data-importer", "app.kubernetes.io/managed-by": "cdi-controller",
         "app.kubernetes.io/component": "storage",

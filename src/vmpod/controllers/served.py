@@ -16,7 +16,7 @@ from vmpod.kinds import CDI, CDICONFIG, KUBEVIRT, NODE, POD, SERVICE
 from vmpod.kinds.kind import Kind
 from vmpod.model.meta import Object, get, is_deleting, name, namespace
 from vmpod.model.meta import annotations as annotations_of
-from vmpod.reconcile.actions import Action, Create, Patch, Plan
+from vmpod.reconcile.actions import Action, Create, Patch, Plan, Replace
 from vmpod.reconcile.loop import Key, Watch, own
 
 SERVED_BY = "vmpod.io/served-by"
@@ -70,6 +70,8 @@ class Seen:
     """What should exist for a node's engine, each with what does."""
 
     pairs: tuple[tuple[Wanted, Object | None], ...]
+    cdi: Object | None = None
+    cdi_config: Object | None = None
 
 
 def is_served(obj: Object) -> bool:
@@ -92,11 +94,21 @@ def gather(key: Key, cache: Cache, now: datetime, config: ControllerConfig) -> S
     node = cache.get(NODE, *key)
     if node is None or name(node) not in config.node_names:
         return None
-    wanted = desired(node, config) if name(node) == config.node_names[0] else _of_further_node(node, config)
-    return Seen(tuple((one, cache.get(one.kind, namespace(one.obj), name(one.obj))) for one in wanted))
+    if name(node) != config.node_names[0]:
+        return Seen(_pairs(_of_further_node(node, config), cache))
+    cdi, cdi_config = cache.get(CDI, "", "cdi"), cache.get(CDICONFIG, "", "config")
+    wanted = [*desired(node, config), _cdi_config(config, cdi_config)]
+    return Seen(_pairs(wanted, cache), cdi, cdi_config)
+
+
+def _pairs(wanted: Iterable[Wanted], cache: Cache) -> tuple[tuple[Wanted, Object | None], ...]:
+    return tuple((one, cache.get(one.kind, namespace(one.obj), name(one.obj))) for one in wanted)
 
 
 def plan(seen: Seen) -> Plan:
+    said = get(seen.cdi, "spec", "config")  # what the CDI says of it is so, as its operator makes it
+    if said and seen.cdi_config is not None and said != seen.cdi_config.get("spec"):
+        return Plan((Replace(CDICONFIG, {**seen.cdi_config, "spec": said}),))
     actions = [action for wanted, found in seen.pairs if (action := _step(wanted, found)) is not None]
     return Plan(tuple(actions))
 
@@ -107,9 +119,16 @@ def _step(wanted: Wanted, found: Object | None) -> Action | None:
     if is_deleting(found):
         return delete(POD, found, grace_s=0) if wanted.kind is POD else None
     shown = _settled(wanted.status, found) if wanted.status is not None else {}
-    if any(get(found, "status", key) != value for key, value in shown.items()):
-        return Patch(wanted.kind, namespace(found), name(found), {"status": shown}, "status")
+    old = found.get("status") or {}
+    if any(old.get(key) != value for key, value in shown.items()):
+        fresh = {key: _over(value, old.get(key)) for key, value in shown.items()}
+        return Patch(wanted.kind, namespace(found), name(found), {"status": fresh}, "status")
     return None
+
+
+def _over(value: object, old: object) -> object:
+    """A value for a merge patch, that leaves nothing of the old one."""
+    return {**dict.fromkeys(old), **value} if isinstance(value, dict) and isinstance(old, dict) else value
 
 
 def _settled(status: Object, found: Object) -> Object:
@@ -195,8 +214,15 @@ def _singletons(config: ControllerConfig) -> Iterable[Wanted]:
     yield _singleton(KUBEVIRT, "kubevirt", "kubevirt", kubevirt)
     cdi = _operated(config.cdi_version, "DeployCompleted", "Deployment Completed")
     yield _singleton(CDI, "", "cdi", cdi | {"observedVersion": config.cdi_version, "targetVersion": config.cdi_version})
-    proxy = {"uploadProxyURL": f"https://{config.api_address}:{config.api_port}", "filesystemOverhead": {"global": "0"}}
-    yield Wanted(CDICONFIG, _bare(CDICONFIG, "", "config"), proxy)
+
+
+def _cdi_config(config: ControllerConfig, found: Object | None) -> Wanted:
+    """What is so of the configuration: disks of claims have no file system around them that takes room."""
+    said = get(found, "spec", default={})
+    url = said.get("uploadProxyURLOverride") or f"https://{config.api_address}:{config.api_port}"
+    told = {"uploadProxyURL": url, "uploadProxyCA": config.ca_pem or None, "filesystemOverhead": {"global": "0"},
+            "preallocation": False, "importProxy": said.get("importProxy")}  # fmt: skip
+    return Wanted(CDICONFIG, _bare(CDICONFIG, "", "config"), told)
 
 
 def _operated(version: str, reason: str, message: str) -> Object:

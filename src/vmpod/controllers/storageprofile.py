@@ -10,6 +10,7 @@ from vmpod.client.cache import Cache
 from vmpod.controllers.children import delete
 from vmpod.kinds import STORAGECLASS, STORAGEPROFILE
 from vmpod.kinds.storageclass import is_default
+from vmpod.kinds.storageprofile import SHARING
 from vmpod.model.meta import Object, get, name
 from vmpod.reconcile.actions import Create, Plan
 from vmpod.reconcile.loop import Key, Watch, own
@@ -48,8 +49,10 @@ def status(seen: Seen, plan: Plan) -> Object | None:
     if seen.profile is None or seen.of_class is None:
         return None
     sets = get(seen.profile, "spec", "claimPropertySets") or [PLAIN]
+    wished = get(seen.profile, "spec", "cloneStrategy")
+    strategy = wished if wished in SHARING else SHARING[0]
     return {"storageClass": seen.wanted, "provisioner": str(seen.of_class.get("provisioner") or ""),
-            "claimPropertySets": sets, "cloneStrategy": "csi-clone", "dataImportCronSourceFormat": "pvc"}  # fmt: skip
+            "claimPropertySets": sets, "cloneStrategy": strategy, "dataImportCronSourceFormat": "pvc"}  # fmt: skip
 
 
 def class_of(spec: Object, classes: Iterable[Object]) -> Object | None:

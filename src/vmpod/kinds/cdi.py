@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmpod.kinds.kind import Kind
+from vmpod.kinds.parts.cdi_support import config_warnings
 from vmpod.kinds.parts.cells import cell
 from vmpod.kinds.parts.metadata import metadata_rules
 from vmpod.kinds.parts.reading import dig, mapping
@@ -12,8 +13,10 @@ from vmpod.model.table import AGE, NAME
 
 
 def _warnings(obj: Object) -> list[str]:
-    """Nothing of the configuration is acted on: the engine is what it is."""
-    return [f"spec.{key}: {NOT_YET}" for key, value in mapping(obj.get("spec")).items() if value]
+    """Of the spec only what the CDIConfig says as well is acted on: the engine is what it is."""
+    spec = mapping(obj.get("spec"))
+    others = [f"spec.{key}: {NOT_YET}" for key, value in spec.items() if value and key != "config"]
+    return [*others, *config_warnings(spec.get("config"), "spec.config")]
 
 
 CDI = Kind(

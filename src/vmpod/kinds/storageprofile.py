@@ -8,12 +8,14 @@ from vmpod.kinds.kind import Kind, all_of
 from vmpod.kinds.parts.claims import VOLUME_MODES, access_mode_errors
 from vmpod.kinds.parts.metadata import metadata_rules
 from vmpod.kinds.parts.reading import dig, indexed
-from vmpod.kinds.parts.support import ACTED, BLOCKS, Tree, unsupported
+from vmpod.kinds.parts.support import ACTED, Tree, unsupported
 from vmpod.model.meta import Object
 from vmpod.model.status import FieldError, not_supported
 
-_SPEC: Tree = {"claimPropertySets": ACTED, "cloneStrategy": BLOCKS, "dataImportCronSourceFormat": BLOCKS,
-               "snapshotClass": BLOCKS}  # fmt: skip
+SHARING = ("csi-clone", "snapshot")
+"""Strategies of copies that share their disk with what they are copied from, as every copy here does"""
+_SPEC: Tree = {"claimPropertySets": ACTED, "cloneStrategy": frozenset(SHARING),
+               "dataImportCronSourceFormat": frozenset({"pvc"})}  # fmt: skip
 
 
 def _rules(new: Object, old: Object | None) -> list[FieldError]:

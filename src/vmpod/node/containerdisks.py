@@ -26,6 +26,7 @@ from vmpod.kinds import CONFIGMAP, SECRET
 from vmpod.model.meta import Object
 from vmpod.node import bases, imports
 from vmpod.node.bases import Bases
+from vmpod.node.cdiconfig import is_insecure
 
 _LATEST = "latest"
 
@@ -79,7 +80,8 @@ class ContainerDisks:
             why = "it is not in the local image store and the pull policy is Never"
             raise Problem(f"use the image {image}", why, f"podman pull {image}", "ErrImageNeverPull")
         try:
-            return await self._podman.pull(image, self.auth(image, namespace, secrets)), ""
+            insecure = is_insecure(self._cache, image)
+            return await self._podman.pull(image, self.auth(image, namespace, secrets), insecure=insecure), ""
         except Problem as problem:
             if there is None:
                 raise

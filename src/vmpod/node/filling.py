@@ -16,7 +16,7 @@ from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, SECRET, VIRTUALMACHINE
 from vmpod.kinds.kind import Kind
 from vmpod.model import meta
 from vmpod.model.meta import Object, name, namespace, uid
-from vmpod.node import claimdisk, imports, layers
+from vmpod.node import cdiconfig, claimdisk, imports, layers
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.copies import Copies
 from vmpod.node.imports import Progress
@@ -170,8 +170,9 @@ class Filler:
         hidden = [_text(one, key) for one in secrets for key in one]
         shown = claims.numbered(claim, claims.HEADERS)
         account = _text(data, "credentials.json") or _text(data, "creds.json")
-        return Access(_text(data, "accessKeyId"), _text(data, "secretKey"), "\n".join(bundle.values()), tuple(shown),
-                      tuple(hidden), account, said.get(claims.UNVERIFIED) == "true")  # fmt: skip
+        trusted = "\n".join(text for text in (*bundle.values(), cdiconfig.authorities(self._cache)) if text)
+        return Access(_text(data, "accessKeyId"), _text(data, "secretKey"), trusted, tuple(shown), tuple(hidden),
+                      account, said.get(claims.UNVERIFIED) == "true", cdiconfig.proxies(self._cache))  # fmt: skip
 
     def _data(self, kind: Kind, claim: Object, wanted: str) -> dict[str, str]:
         found = self._cache.get(kind, namespace(claim), wanted)

@@ -48,6 +48,7 @@ class Access:
     secret_headers: tuple[str, ...] = ()
     credentials: str = ""
     unverified: bool = False  # the server may be anybody
+    proxies: tuple[tuple[str, str], ...] = ()  # variables of the environment, as http_proxy
 
 
 @dataclass

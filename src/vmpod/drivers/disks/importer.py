@@ -262,6 +262,7 @@ def main() -> None:
     if len(sys.argv) > 2:
         end_with(int(sys.argv[2]), Path(job.staging))
         access = Access(**json.loads(sys.stdin.read() or "{}"))  # not an argument: all may read those
+        os.environ.update(access.proxies)
     try:
         base = run(job, access)
     except Problem as problem:

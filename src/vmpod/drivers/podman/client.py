@@ -224,9 +224,12 @@ class Podman:
         """The local image of a name (exact, then localhost/NAME). Raises Problem for what is no name."""
         return await images.find(self._rest, name)
 
-    async def pull(self, name: str, auth: Auth | None = None) -> Image:
-        """Fetch an image from its registry. Raises Problem, reason ErrImagePull or InvalidImageName."""
-        return await images.pull(self._rest, name, auth)
+    async def pull(self, name: str, auth: Auth | None = None, *, insecure: bool = False) -> Image:
+        """Fetch an image from its registry, if `insecure` without TLS, too.
+
+        Raises Problem, reason ErrImagePull or InvalidImageName.
+        """
+        return await images.pull(self._rest, name, auth, insecure=insecure)
 
     async def save_oci(self, name: str, folder: Path) -> None:
         """Copy a local image out as an OCI layout in the new folder `folder`. Raises Problem."""

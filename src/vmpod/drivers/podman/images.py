@@ -103,11 +103,14 @@ async def _inspect(rest: Rest, reference: str) -> Image | None:
     return parse(seen)
 
 
-async def pull(rest: Rest, text: str, auth: Auth | None = None) -> Image:
-    """Fetch an image from its registry. Raises Problem, reason ErrImagePull, with the registry's words."""
+async def pull(rest: Rest, text: str, auth: Auth | None = None, *, insecure: bool = False) -> Image:
+    """Fetch an image from its registry, if `insecure` without TLS, too.
+
+    Raises Problem, reason ErrImagePull, with the registry's words.
+    """
     name = names.parse(text)
     what = f"pull the image {text}"
-    verify = "false" if name.is_loopback else "true"
+    verify = "false" if insecure or name.is_loopback else "true"
     query = {"reference": name.remote, "policy": "always", "tlsVerify": verify}
     headers = {}
     if auth is not None:
