@@ -254,7 +254,8 @@ def test_uploads_that_mean_harm_leave_nothing(home: Product, images: Path) -> No
     for one in both:
         one.join()
     assert sorted(code for code, _ in answers) == [200, 503]
-    assert (home.engine, staged(home)) == (engine, [])
+    wait(lambda: not staged(home), "nothing is left", 60)
+    assert home.engine == engine
     home.kubectl("delete", "pod,dv,pvc", "--all", "--timeout=60s")
     gone(home, "dv", "pvc", "pv")
 

@@ -269,12 +269,14 @@ class Claims:
             is_kept = self._arrived(claim) is not None  # for the next engine, unless the claim goes
             raise
         finally:
-            if upload:
-                upload.end(told)
-            if not is_kept:
-                await asyncio.shield(asyncio.to_thread(uploads.discard, self._paths.staging, uid(claim)))
-            self._importing.pop(uid(claim), None)
-            self.loop.enqueue((namespace(claim), name(claim)))
+            try:
+                if not is_kept:
+                    await asyncio.shield(asyncio.to_thread(uploads.discard, self._paths.staging, uid(claim)))
+            finally:
+                self._importing.pop(uid(claim), None)
+                self.loop.enqueue((namespace(claim), name(claim)))
+                if upload:
+                    upload.end(told)  # whoever is answered finds nothing left of it, and may send again
         await self._disks.bases.sweep()
 
     async def _upload_failed(self, claim: Object, problem: Problem) -> Problem:
