@@ -289,6 +289,37 @@ def test_claims_that_wait_for_their_first_consumer(home: Product) -> None:
     remove_all(home)
 
 
+def with_modes(name: str, *modes: str, **source: Object) -> Object:
+    """A claim, or with a source a DataVolume."""
+    wanted = datavolume(name, "16Mi", **source) if source else claim(name)
+    (wanted["spec"]["pvc"] if source else wanted["spec"])["accessModes"] = list(modes)
+    return wanted
+
+
+def test_what_access_modes_allow(home: Product) -> None:
+    """ReadWriteMany: several write. ReadOnlyMany: nobody does, neither pods nor machines, which then share a disk."""
+    def user(name: str, claim_name: str) -> Object:
+        volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": claim_name}}]
+        return pod(name, container(volumeMounts=[mount("v", "/v")]), volumes=volumes)
+
+    apply(home, with_modes("many", "ReadWriteMany"), with_modes("none", "ReadOnlyMany"), user("one", "many"), user("two", "many"), user("reader", "none"),
+          with_modes("shown", "ReadOnlyMany", registry={"url": f"docker://{QUICK}"}))  # fmt: skip
+    reaches(home, "shown", "Succeeded")
+    apply(home, machine("first", claim_disk("shown")), machine("second", claim_disk("shown")))
+    ready(home, "one", "two", "reader")
+    run_in(home, "one", "echo words > /v/a")
+    assert run_in(home, "two", "cat /v/a; echo more >> /v/a; cat /v/a") == "words\nwords\nmore\n"
+    assert run_in(home, "reader", "touch /v/a || echo refused").endswith("refused\n")
+    volume = home.value(".spec.volumeName", "pvc", "many")
+    home.kubectl("delete", "pv", volume, "--wait=false")
+    assert "Terminating" in home.kubectl("get", "pv", volume).stdout  # kubernetes.io/pv-protection: its claim is there
+    assert run_in(home, "one", "cat /v/a") == "words\nmore\n"
+    for name in ("first", "second"):
+        is_shown(home, name, "Running", 60)
+        echoes(home, name)
+    remove_all(home)
+
+
 def test_a_claim_for_one_pod(home: Product) -> None:
     alone = claim("alone")
     alone["spec"]["accessModes"] = ["ReadWriteOncePod"]

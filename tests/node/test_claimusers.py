@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmpod.model.meta import Object
-from vmpod.node.claimusers import blocked_by, sole_user
+from vmpod.node.claimusers import blocked_by, elsewhere, is_read_only, sole_user
 
 CLAIM: Object = {"persistentVolumeClaim": {"claimName": "data"}}
 READS: Object = {"persistentVolumeClaim": {"claimName": "data", "readOnly": True}}
@@ -108,3 +108,29 @@ def test_one_pod_has_a_claim_of_its_own(pod: Object, other: Object, waits: bool)
     alone = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOncePod"]}}
     assert sole_user(alone, pod, [pod, other]) == ("virt-launcher-b" if waits else "")
     assert sole_user({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}, pod, [pod, other]) == ""
+
+
+def on(node: str, pod: Object, owner: str = "") -> Object:
+    pod["spec"]["nodeName"] = node
+    if owner:
+        pod["metadata"]["ownerReferences"] = [{"kind": "VirtualMachineInstance", "uid": owner, "controller": True}]
+    return pod
+
+
+@pytest.mark.parametrize(("modes", "node", "owner", "phase", "waits"), [
+    (["ReadWriteOnce"], "n2", "", "Running", True), (["ReadWriteOnce"], "n1", "", "Running", False),
+    (["ReadWriteMany"], "n2", "", "Running", False), (["ReadWriteOnce", "ReadWriteMany"], "n2", "", "Running", False),
+    (["ReadWriteOnce"], "n2", "", "Succeeded", False), (["ReadWriteOnce"], "n2", "one", "Running", False),
+])  # fmt: skip
+def test_a_claim_of_one_node(modes: list[str], node: str, owner: str, phase: str, waits: bool) -> None:
+    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": modes}}
+    pod, other = on("n1", launcher("a", at=5), owner), on(node, launcher("b", at=1, phase=phase), owner)
+    assert elsewhere(claim, pod, [pod, other]) == ("virt-launcher-b" if waits else "")
+
+
+def test_a_claim_that_nobody_writes_is_everybodys() -> None:
+    machines = {one: {"metadata": {"name": one}, "spec": {"volumes": [CLAIM]}} for one in ("a", "b")}
+    pods = [launcher("a", at=5), launcher("b", at=1, phase="Running")]
+    assert blocked_by("data", pods[0], pods, lambda one: machines.get(one["metadata"]["uid"]), read_only=True) == ""
+    assert is_read_only({"spec": {"accessModes": ["ReadOnlyMany"]}})
+    assert not is_read_only({"spec": {"accessModes": ["ReadOnlyMany", "ReadWriteOnce"]}}) and not is_read_only({})

@@ -6,7 +6,7 @@ waits: for a machine that runs, or a pod to which the disk is shown, and for one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 from vmpod.model.meta import Object, controller_of, get, labels, name, uid
@@ -21,7 +21,7 @@ def blocked_by(
     """What `pod` must wait for before it uses the claim's disk, as "the machine NAME"; empty when it need not.
 
     The disk concerns machines, and pods to which it is shown: `holders` are their uids. Who only reads it (volumes
-    `ephemeral` and read-only ones; pods, where it is `read_only` for all of them) does not wait for others that do.
+    `ephemeral` and read-only ones; everybody, where it is `read_only` for all) does not wait for others that do.
     """
     mine = instance_of(pod)
     is_written = partial(_writes, claim=claim, read_only=read_only)
@@ -41,6 +41,23 @@ def blocked_by(
     return ""
 
 
+def is_read_only(claim: Object) -> bool:
+    """Whether nobody writes a claim: its only access mode is ReadOnlyMany."""
+    return bool(get(claim, "spec", "accessModes") == ["ReadOnlyMany"])
+
+
+def elsewhere(claim: Object, pod: Object, pods: Iterable[Object]) -> str:
+    """The pod on another node that has a claim of one node (ReadWriteOnce), so that `pod` must wait.
+
+    A machine that moves between nodes is one user.
+    """
+    modes, where = get(claim, "spec", "accessModes", default=()), get(pod, "spec", "nodeName")
+    if "ReadWriteOnce" not in modes or len(modes) > 1 or get(pod, "status", "phase") == "Running":
+        return ""
+    others = (one for one in _rivals(claim, pod, pods) if get(one, "spec", "nodeName") not in (None, where))
+    return next((name(one) for one in others), "")
+
+
 def sole_user(claim: Object, pod: Object, pods: Iterable[Object]) -> str:
     """The pod that has a ReadWriteOncePod claim, so that `pod` must wait; empty when it need not.
 
@@ -49,14 +66,18 @@ def sole_user(claim: Object, pod: Object, pods: Iterable[Object]) -> str:
     is_shared = "ReadWriteOncePod" not in get(claim, "spec", "accessModes", default=())
     if is_shared or get(pod, "status", "phase") == "Running":
         return ""
+    return next((name(one) for one in _rivals(claim, pod, pods)), "")
+
+
+def _rivals(claim: Object, pod: Object, pods: Iterable[Object]) -> Iterator[Object]:
+    """The other pods that have a claim, or had their turn before `pod`."""
     mine = (controller_of(pod) or {}).get("uid")
     for other in pods:
         if uid(other) == uid(pod) or get(other, "status", "phase") in ENDED:
             continue
         is_same = mine is not None and (controller_of(other) or {}).get("uid") == mine and _is_launcher(pod)
         if name(claim) in _claims(other) and not is_same and is_first(other, pod):
-            return name(other)
-    return ""
+            yield other
 
 
 def _is_launcher(pod: Object) -> bool:
@@ -86,7 +107,7 @@ def _writes(pod: Object, vmi: Object | None, claim: str, read_only: bool) -> boo
     """Whether a pod writes the claim; a machine that is gone may still do so until its launcher is."""
     if vmi is None:
         return _is_launcher(pod) or (not read_only and writes(pod, claim))
-    return _machine_writes(vmi, claim)
+    return not read_only and _machine_writes(vmi, claim)
 
 
 def writes(pod: Object, claim: str) -> bool:

@@ -105,7 +105,7 @@ class ContainerDisks:
         authorities = "\n".join((bundle.get("data") or {}).values())
         return Remote(f"docker://{name.remote}", str((registry.get("platform") or {}).get("architecture") or ""),
                       auth.username if auth else "", auth.password if auth else "", authorities,
-                      name.is_loopback and not authorities)  # fmt: skip
+                      (name.is_loopback or is_insecure(self._cache, image)) and not authorities)  # fmt: skip
 
     async def digest(self, wanted: Remote) -> str:
         """The digest that a registry has for an image now, which is not pulled. Raises Problem."""

@@ -128,7 +128,8 @@ class Volumes:
         found = self._bound(source["claimName"], pod)
         if isinstance(found, str):
             return PreparedVolume(self._paths.volumes, pending=found)
-        return PreparedVolume(found, readonly=bool(source.get("readOnly")))
+        readonly = bool(source.get("readOnly")) or self._is_read_only(source["claimName"], pod)
+        return PreparedVolume(found, readonly=readonly)
 
     async def _claim_for_pod(self, volume: Object, pod: Object) -> PreparedVolume:
         """The folder of a claim; of one that holds a machine's disk, a folder with that disk as raw bytes in it."""
@@ -136,8 +137,7 @@ class Volumes:
         if found.pending or not await asyncio.to_thread(claimdisk.is_disk, self._paths, found.path):
             return found
         wanted = str(volume["persistentVolumeClaim"]["claimName"])
-        claim = self._cache.get(PERSISTENTVOLUMECLAIM, namespace(pod), wanted) or {}
-        read_only = get(claim, "spec", "accessModes") == ["ReadOnlyMany"]
+        read_only = self._is_read_only(wanted, pod)
         disk = await asyncio.to_thread(claimdisk.find, self._paths, found.path)
         if disk is None or disk.format == "raw":
             return found
@@ -146,6 +146,9 @@ class Volumes:
         writable = not read_only and claimusers.writes(pod, wanted)
         file = await self._shown.show(uid(pod), volume["name"], disk.images, writable=writable)
         return PreparedVolume(file.parent, readonly=not writable, file=file)
+
+    def _is_read_only(self, claim: str, pod: Object) -> bool:
+        return claimusers.is_read_only(self._cache.get(PERSISTENTVOLUMECLAIM, namespace(pod), claim) or {})
 
     def _bound(self, wanted: str, pod: Object) -> Path | str:
         """The folder of a claim that is bound and filled, else why it cannot be used yet."""
@@ -157,8 +160,11 @@ class Volumes:
             return f'persistentvolumeclaim "{wanted}" is not bound'
         if pending := claims.is_import_pending(claim):
             return pending
-        if user := claimusers.sole_user(claim, pod, self._cache.list(POD, namespace(pod))):
+        pods = self._cache.list(POD, namespace(pod))
+        if user := claimusers.sole_user(claim, pod, pods):
             return f"the claim {wanted} is ReadWriteOncePod and in use by the pod {user}"
+        if user := claimusers.elsewhere(claim, pod, pods):
+            return f'Multi-Attach error for volume "{name(volume)}" Volume is already used by pod(s) {user}'
         if name(volume) in self.freezing:
             return f"the content of the claim {wanted} is being copied"
         if claims.is_ours(volume):
@@ -242,7 +248,7 @@ class Volumes:
         if claim := get(volume, "ephemeral", "persistentVolumeClaim", "claimName"):
             return await self._ephemeral(claim, own, pod)
         if claim := get(volume, "persistentVolumeClaim", "claimName") or get(volume, "dataVolume", "name"):
-            readonly = bool(get(volume, "persistentVolumeClaim", "readOnly"))
+            readonly = bool(get(volume, "persistentVolumeClaim", "readOnly")) or self._is_read_only(claim, pod)
             return await self._claimed_disk(claim, pod, readonly=readonly)
         if disk := volume.get("emptyDisk"):
             await overlay.make_blank(own, quantity.to_bytes(disk["capacity"]), uid=QEMU_UID)
@@ -291,7 +297,7 @@ class Volumes:
         folder = self._bound(claim, pod)
         if isinstance(folder, str):
             return PreparedVolume(self._paths.volumes, pending=folder)
-        if pending := self._in_use(claim, pod, folder):
+        if pending := self._in_use(claim, pod, folder, read_only=self._is_read_only(claim, pod)):
             return PreparedVolume(self._paths.volumes, pending=pending)
         disk = await asyncio.to_thread(claimdisk.find, self._paths, folder)
         if disk is None:
