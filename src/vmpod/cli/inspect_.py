@@ -44,7 +44,7 @@ def disk(found: Image) -> Iterator[str]:
     table = {"gpt": "GPT", "mbr": "MBR", "iso9660": "ISO 9660"}.get(found.table, "no partition table")
     yield f"{found.path}"
     yield f"  format      {found.format}, {_size(found.virtual_bytes)} for the guest, {_size(found.actual_bytes)} here"
-    yield f"  disk        {table}; boots by {' and '.join(found.boots).upper() or 'nothing that was found'}"
+    yield f"  disk        {table}; boots by {' and '.join(map(str.upper, found.boots)) or 'nothing that was found'}"
     for part in found.parts:
         free = f", {_size(part.free_bytes)} free" if part.free_bytes >= 0 else ""
         what = (part.filesystem or part.kind) + _CLOSED.get(part.filesystem, "")
