@@ -185,9 +185,11 @@ def test_every_format_over_http(home: Product, url: str) -> None:
         told = home.value(r".metadata.annotations.cdi\.kubevirt\.io/storage\.preallocation", "pvc", name)
         assert (owned, told) == ((True, "true") if name != "is-qcow2" else (False, ""))
     assert home.value(".status.progress", "dv", "node") == "100.0%"
-    apply(home, machine("boots", {"name": "d", "dataVolume": {"name": "reserved"}}))
-    is_shown(home, "boots", "Running")
-    echoes(home, "boots")
+    booted = ("is-qcow2", "is-vmdk", "is-vhdx", "is-img-gz", "reserved")
+    apply(home, *(machine(f"boots-{one}", {"name": "d", "dataVolume": {"name": one}}) for one in booted))
+    for one in booted:
+        is_shown(home, f"boots-{one}", "Running", 60)
+        echoes(home, f"boots-{one}")
     (home.home / "quick.img").unlink()
     remove_all(home)
 
@@ -423,6 +425,37 @@ def test_an_import_goes_on_where_it_was_when_the_engine_was_killed(home: Product
     assert asked == ["", f"bytes={HALF}-"]
     wait(lambda: phase(home, "slow") == "ImportInProgress" and downloads(home), "the other one downloads again", 60)
     remove_all(home)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.5])
+def test_an_engine_that_dies_while_disks_come_in_are_copied_and_grow(home: Product, files: Path, after_s: float) -> None:
+    """The old state or the new one: with the next engine all come to their end, and nothing half-made is left."""
+    apply(home, datavolume("source", registry={"url": f"docker://{QUICK}"}))
+    reaches(home, "source", "Succeeded")
+    local = claim("local")
+    local["metadata"]["annotations"] = {"cdi.kubevirt.io/storage.import.source": "file",
+                                        "cdi.kubevirt.io/storage.import.endpoint": f"file://{files / 'whole.qcow2'}"}  # fmt: skip
+    apply(home, local, datavolume("copy", pvc={"name": "source", "namespace": "default"}))
+    home.kubectl("patch", "pvc", "source", "-p", '{"spec":{"resources":{"requests":{"storage":"32Mi"}}}}')
+    time.sleep(after_s)
+    home.kill_engine()
+    home.vmpod("engine", "start")
+    reaches(home, "copy", "Succeeded", 60)
+    phase = r".metadata.annotations.cdi\.kubevirt\.io/storage\.pod\.phase"
+    wait(lambda: home.value(phase, "pvc", "local") == "Succeeded", "the file is in", 60)
+    wait(lambda: home.value(".status.capacity.storage", "pvc", "source") == "32Mi", "the disk has grown", 60)
+    assert _virtual_mib(home, "source") == 32 and _virtual_mib(home, "copy") >= 16
+    assert not list((disks(home) / "staging").iterdir())
+    apply(home, machine("boots", claim_disk("copy")))
+    is_shown(home, "boots", "Running", 60)
+    echoes(home, "boots")
+    remove_all(home)
+
+
+def _virtual_mib(home: Product, claim: str) -> int:
+    folder = disks(home) / "volumes" / home.value(".spec.volumeName", "pvc", claim)
+    (disk,) = folder.glob("disk*.qcow2")
+    return int.from_bytes(disk.read_bytes()[24:32], "big") >> 20
 
 
 def test_container_disks(home: Product) -> None:

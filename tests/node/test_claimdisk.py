@@ -108,6 +108,17 @@ async def test_an_imported_disk_that_was_removed_is_no_blank_one(paths: Paths, f
         claimdisk.find(paths, folder)
 
 
+async def test_what_was_recorded_before_an_engine_died_is_forgotten(paths: Paths, folder: Path) -> None:
+    claimdisk.note_base(paths, folder, base(paths))
+    with pytest.raises(Problem, match="was removed from its volume"):
+        claimdisk.find(paths, folder)
+    claimdisk.forget_unmade(paths, folder)
+    assert claimdisk.find(paths, folder) is None
+    await claimdisk.make(paths, folder, SIZE, base(paths))
+    claimdisk.forget_unmade(paths, folder)
+    assert claimdisk.find(paths, folder) is not None
+
+
 async def test_nothing_is_made_for_a_volume_that_is_gone(paths: Paths) -> None:
     with pytest.raises(Problem, match="No such file"):
         await claimdisk.make(paths, paths.volume("pvc-9"), SIZE)

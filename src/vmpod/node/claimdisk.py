@@ -166,6 +166,13 @@ def note_base(paths: Paths, folder: Path, base: Path) -> None:
     layers.write(paths.volume_base(folder.name), base.stem)
 
 
+def forget_unmade(paths: Paths, folder: Path) -> None:
+    """Forget what was recorded of a disk that was to be laid there, by an engine that was killed before it was."""
+    below, head = _record(paths, folder)
+    if below and not head and not any(os.path.lexists(folder / name) for name in (DISK, RAW)):
+        paths.volume_base(folder.name).unlink()
+
+
 def erase(paths: Paths, folder: Path) -> None:
     """Remove a volume with all that is on it. Raises OSError."""
     if folder.exists():

@@ -211,4 +211,5 @@ def is_filled(paths: Paths, folder: Path, claim: Object) -> bool:
     """Whether a volume holds what its claim asks for: a disk, or the files of an archive. Raises Problem."""
     if claims.is_archive(claim):
         return folder.is_dir() and any(folder.iterdir())
+    claimdisk.forget_unmade(paths, folder)
     return claimdisk.find(paths, folder) is not None
