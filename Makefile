@@ -49,6 +49,7 @@ bench: setup .cache/kubectl  ## the budgets, beside the bare tools in the same r
 	@scripts/images
 	@$(BIN)/python scripts/bench
 	@$(BIN)/python scripts/bench-machines
+	@$(BIN)/python scripts/bench-imports
 
 clean:  ## remove what this Makefile made in the checkout
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,7 +34,7 @@ def write_anew(path: Path, data: bytes) -> None:
 
 
 def copy_sparse(source: BinaryIO, target: Path, each: Callable[[int], None] | None = None) -> None:
-    """Write a stream to a new file, zeroes as holes. `each` hears of the bytes so far, every 64 MiB; it may raise."""
+    """Write a stream to a new file, zeroes as holes. `each` hears of the bytes so far, every 8 MiB; it may raise."""
     done = 0
     with target.open("wb") as out:
         while block := source.read(_COPIED_BYTES):
@@ -43,6 +43,6 @@ def copy_sparse(source: BinaryIO, target: Path, each: Callable[[int], None] | No
             else:
                 out.seek(len(block), os.SEEK_CUR)
             done += len(block)
-            if each is not None and done % (64 * _COPIED_BYTES) < _COPIED_BYTES:
+            if each is not None and done % (8 * _COPIED_BYTES) < _COPIED_BYTES:
                 each(done)
         out.truncate()

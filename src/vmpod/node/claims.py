@@ -253,7 +253,7 @@ class Claims:
         is_kept = False
         try:
             path = await upload.arrived() if upload else self._arrived(claim)
-            job = imports.job_for(self._paths, "file", str(path), name="the uploaded image")
+            job = imports.job_for(self._paths, "file", str(path), name="the uploaded image", ours=True)
             async with self._disks.bases.kept():
                 await self._filler.take(claim, self._folder(volume), job, self._progress_of(claim))
             reserved = await self._filler.reserve(claim, self._folder(volume))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from backports import zstd
 
 from vmpod.base import proc
 from vmpod.base.errors import Problem
@@ -65,6 +66,30 @@ def test_every_format_becomes_the_same_disk(tmp_path: Path, raw: Path, format: s
     assert hashlib.sha256(path.read_bytes()).hexdigest() == base.sha256
     assert path.stat().st_mode & 0o777 == 0o444
     assert content(tmp_path, base.sha256)[:SIZE] == raw.read_bytes()
+    assert is_clean(tmp_path)
+
+
+@pytest.mark.parametrize("program", [["gzip"], ["bzip2"], ["xz", "-0"], ["zstd"]], ids=lambda one: one[0])
+@pytest.mark.parametrize("inside", ["raw", "vmdk"])
+def test_every_packing_holds_the_same_disk(tmp_path: Path, raw: Path, program: list[str], inside: str) -> None:
+    source = tmp_path / f"disk.{inside}"
+    options = ["-o", "subformat=streamOptimized"] if inside == "vmdk" else []
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", inside, *options, str(raw), str(source)], check=True)
+    packed = tmp_path / "packed"
+    packed.write_bytes(zstd.compress(source.read_bytes()) if program == ["zstd"]
+                       else subprocess.run([*program, "-c", str(source)], check=True, capture_output=True).stdout)  # fmt: skip
+    before = packed.read_bytes()
+    assert content(tmp_path, importer.run(job(tmp_path, packed)).sha256)[:SIZE] == raw.read_bytes()
+    assert packed.read_bytes() == before, "a file of somebody's stays as it is"
+    assert is_clean(tmp_path)
+
+
+def test_an_upload_becomes_the_base_itself(tmp_path: Path, raw: Path) -> None:
+    source = tmp_path / "whole"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(source)], check=True)
+    base = importer.run(job(tmp_path, source, ours=True))
+    assert (tmp_path / "bases" / f"{base.sha256}.qcow2").samefile(source)
+    assert importer.run(job(tmp_path, source, ours=True)) == base, "as after an engine that was killed"
     assert is_clean(tmp_path)
 
 

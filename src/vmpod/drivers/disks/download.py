@@ -105,7 +105,10 @@ class _Transfer:
                 self._note(answer.headers)
             check_room(f"download {self.url}", self.folder, self.length - self.done)
             while block := answer.read(_CHUNK):
-                out.write(block)
+                if block.strip(b"\0"):
+                    out.write(block)
+                else:  # a hole
+                    out.truncate(self.done + len(block))
                 if self.digest:
                     self.digest.update(block)
                 self.done += len(block)

@@ -16,9 +16,10 @@ from backports import zstd
 from vmpod.base import files
 from vmpod.base.errors import Problem
 from vmpod.drivers.disks import formats
+from vmpod.drivers.disks.pour import give_back
 
 _RESERVE_BYTES = 64 << 20  # the engine's own database must still be written when an image has filled the rest
-_OPENERS: dict[str, Callable[[Path], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open, "zstd": zstd.open}
+_OPENERS: dict[str, Callable[[Any], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bzip2": bz2.open, "zstd": zstd.open}
 _DAMAGE = (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error, zstd.ZstdError)
 DAMAGE = (*_DAMAGE, OSError)
 """what reading packed content raises when it is cut off or broken; see `is_damage` for the last"""
@@ -44,15 +45,24 @@ def opened(path: Path) -> BinaryIO:
     return cast(BinaryIO, opener(path)) if opener else path.open("rb")
 
 
-def unpack(path: Path, folder: Path) -> Path:
-    """The file itself, or its content unpacked into `folder` when it is compressed. Raises Problem."""
+def unpack(path: Path, folder: Path, *, owned: bool = False) -> Path:
+    """The file itself, or its content unpacked into `folder` when it is compressed. Raises Problem.
+
+    One that is `owned` is not needed any more: it gives its room back while it is read.
+    """
     packed = formats.compression(path)
     if not packed:
         return path
     target = folder / "unpacked"
     try:
-        with opened(path) as source:
-            files.copy_sparse(source, target, lambda _: check_room(f"unpack {path}", folder, 0))
+        with path.open("r+b" if owned else "rb", buffering=0) as file, _OPENERS[packed](file) as source:
+
+            def step(_: int) -> None:
+                check_room(f"unpack {path}", folder, 0)
+                if owned:
+                    give_back(file.fileno(), file.tell())
+
+            files.copy_sparse(source, target, step)
     except DAMAGE as error:
         if not is_damage(error):
             raise

@@ -19,6 +19,7 @@ import re
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,12 @@ from vmpod.drivers.disks import archives, fetch, formats, split, trees, unfinish
 from vmpod.drivers.disks.download import KINDS, Access, download
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.disks.lifeline import end_with
+from vmpod.drivers.disks.pour import pour
 from vmpod.drivers.images import layout, remote
 from vmpod.drivers.images.remote import Remote
 
 _CHUNK = 1 << 20
+_SECTOR = 512
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Job:
     limit_bytes: int = 0  # of an archive: how much its files may hold, 0 anything
     architecture: str = ""  # of an image in a registry
     kept: str = ""  # of a source over HTTP: the folder where what has come stays when this process is ended
+    ours: bool = False  # a file of our own that nobody writes any more: it may become the base itself
 
 
 @dataclass(frozen=True)
@@ -111,23 +115,38 @@ def _import(job: Job, folder: Path, what: str, access: Access) -> Base:
         return Base(_keep(found, Path(job.bases), ".file"), size)
     if job.kind == "folder":
         return Base("", asyncio.run(_copy_folder(job, folder / "files", what)))
-    path = _whole(_local_file(job, folder, access), folder, job)
+    path = _local_file(job, folder, access)
+    is_owned = _use_up(path, folder, job)
+    path = _whole(path, folder, job, owned=is_owned)
     if job.target:
         return Base("", _place_files(path, folder / "files", job))
     info = asyncio.run(_looked_at(path, split.FORMAT if job.kind == "split" else ""))
-    made = folder / "disk.qcow2"
+    made, digest = folder / "disk.qcow2", ""
+    is_owned = is_owned or path.parent == folder
     if info.format == "qcow2":
-        _copy(path, made, owned=path.parent in (folder, Path(job.kept)))
+        digest = _copy(path, made, job, owned=is_owned)
+    elif info.format == "raw" and is_owned and path.stat().st_size % _SECTOR == 0:
+        pour(path, made, lambda done: say({"phase": "convert", "percent": round(100 * done / info.virtual_bytes, 2)}))
     else:
         say({"phase": "convert"})
         argv = ["qemu-img", "convert", "-f", info.format, "-O", "qcow2", str(path), str(made)]
         asyncio.run(_convert(argv, what, job.bases))
-    return Base(_keep(made, Path(job.bases)), info.virtual_bytes)
+    return Base(_keep(made, Path(job.bases), digest=digest), info.virtual_bytes)
 
 
-def _whole(path: Path, folder: Path, job: Job) -> Path:
+def _use_up(path: Path, folder: Path, job: Job) -> bool:
+    """Whether a file is ours alone and may be used up. What has come of a download is a part of nothing then: should
+    this process be killed, the next one begins anew."""
+    if path.parent not in (folder, Path(job.kept or folder)):
+        return False
+    if job.kept:
+        unfinished.forget(Path(job.kept))
+    return True
+
+
+def _whole(path: Path, folder: Path, job: Job, *, owned: bool) -> Path:
     """The image unpacked, or as one when it consists of several files."""
-    return split.gather(path, folder) if job.kind == "split" else fetch.unpack(path, folder)
+    return split.gather(path, folder) if job.kind == "split" else fetch.unpack(path, folder, owned=owned)
 
 
 def _place_files(path: Path, files: Path, job: Job) -> int:
@@ -220,33 +239,48 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _copy(source: Path, target: Path, *, owned: bool) -> None:
+def _copy(source: Path, target: Path, job: Job, *, owned: bool) -> str:
+    """The SHA-256 of what was copied; empty where nothing had to be."""
     if owned:
         source.replace(target)
-        return
-    total, done = max(1, source.stat().st_size), 0
+        return ""
+    if job.ours and str(source) == job.source:
+        os.link(source, target)
+        return ""
+    total, done, digest = max(1, source.stat().st_size), 0, hashlib.sha256()
     fetch.check_room(f"import {source}", target.parent, total)
     with source.open("rb") as read, target.open("wb") as out:
         while block := read.read(_CHUNK):
             out.write(block)
+            digest.update(block)
             done += len(block)
             if done % (64 * _CHUNK) < _CHUNK:
                 say({"phase": "copy", "percent": round(100 * done / total, 2)})
+    return digest.hexdigest()
 
 
-def _keep(made: Path, bases: Path, suffix: str = ".qcow2") -> str:
-    """Move a finished image to its place, where its content names it."""
-    digest = hashlib.sha256()
-    with made.open("rb") as file:
-        while block := file.read(_CHUNK):
-            digest.update(block)
-        os.fsync(file.fileno())
+def _keep(made: Path, bases: Path, suffix: str = ".qcow2", *, digest: str = "") -> str:
+    """Move a finished image to its place, where its content names it; all of it is on the disk then."""
+    with made.open("rb") as file, ThreadPoolExecutor(1) as beside:
+        synced = beside.submit(os.fsync, file.fileno())
+        sha256 = digest or hashlib.file_digest(file, "sha256").hexdigest()
+        synced.result()
     if suffix == ".qcow2" and formats.backing_name(made):
         raise Problem(f"keep {made}", "it refers to another file", reason="ForeignFile")
     made.chmod(0o444)
     bases.mkdir(parents=True, exist_ok=True)
-    made.replace(bases / f"{digest.hexdigest()}{suffix}")
-    return digest.hexdigest()
+    made.replace(bases / f"{sha256}{suffix}")
+    _sync(bases)
+    return sha256
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def say(line: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A client of the Network Block Device protocol, as far as reading a disk from front to end needs it.
+"""A client of the Network Block Device protocol, as far as reading and filling a disk from front to end needs it.
 
 After https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md: fixed newstyle negotiation, structured
 replies, and the context `base:allocation`, which tells where nothing but zeros is.
@@ -6,6 +6,7 @@ replies, and the context `base:allocation`, which tells where nothing but zeros 
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from typing import Final
 from vmpod.base.errors import Problem
 
 _MAGIC, _OPTION_MAGIC, _REPLY_MAGIC = 0x4E42444D41474943, 0x49484156454F5054, 0x3E889045565A9
-_REQUEST, _CHUNK = 0x25609513, 0x668E33EF
+_REQUEST, _SIMPLE, _CHUNK = 0x25609513, 0x67446698, 0x668E33EF
 _STRUCTURED, _META, _GO = 8, 10, 7
 _INFO_EXPORT, _REP_ACK, _REP_INFO, _REP_META = 0, 1, 3, 4
-_READ, _DISCONNECT, _STATUS = 0, 2, 7
+_READ, _WRITE, _DISCONNECT, _FLUSH, _STATUS = 0, 1, 2, 3, 7
 _DONE, _DATA, _HOLE, _EXTENTS, _ERROR_BIT = 1, 1, 2, 5, 1 << 15
 _ZERO: Final = 1 << 1  # of an extent's flags: it reads as zeros
 _ASKED: Final = 1 << 30  # bytes whose allocation is asked for at once
@@ -63,6 +64,29 @@ class Client:
                 offset = struct.unpack(">Q", payload[:8])[0] - start
                 found[offset:offset + len(payload) - 8] = memoryview(payload)[8:]
         return found
+
+    def write(self, start: int, data: bytes | memoryview) -> None:
+        """Raises OSError when they cannot be kept."""
+        self._send(_WRITE, start, len(data))
+        self._socket.sendall(data)
+        self._done()
+
+    def flush(self) -> None:
+        """Have all that was written on the disk. Raises OSError."""
+        self._send(_FLUSH, 0, 0)
+        self._done()
+
+    def _done(self) -> None:
+        """The reply to what brings nothing back: a simple one from QEMU when it went well, else one as agreed upon."""
+        head = self._take(16)
+        magic, number = struct.unpack(">II", head[:8])
+        if magic == _CHUNK:
+            payload = self._take(struct.unpack(">I", self._take(4))[0])
+            number = struct.unpack(">I", payload[:4])[0] if payload else 0
+        elif magic != _SIMPLE:
+            raise Problem(_WHAT, "its server speaks another protocol", reason="Failed")
+        if number:
+            raise OSError(number, os.strerror(number))
 
     def close(self) -> None:
         """Let the server go."""

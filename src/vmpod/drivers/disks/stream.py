@@ -8,13 +8,9 @@ socket that nobody else knows. No temporary file is made, and what is zero is ne
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import socket
-import subprocess
 import sys
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,14 +19,12 @@ from typing import Any, BinaryIO
 
 from vmpod.base import files
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import nbd
+from vmpod.drivers.disks import nbd, nbdserver
 from vmpod.drivers.disks.lifeline import end_with
 
 _PIECE_BYTES = 2 << 20
 _ZEROS_BYTES = 32 << 20  # zeros that one ready-made member of a gzip file stands for
 _LEVEL = 1  # of gzip: the others cost several times as much, for a tenth less
-_SERVER_FD = 3  # SD_LISTEN_FDS_START
-_FIRST_FD = 10  # what is opened here is kept out of the way of that one
 
 
 @dataclass(frozen=True)
@@ -51,11 +45,11 @@ def run(job: Job, out: BinaryIO, parent: int) -> None:
     """Do the whole job, while the process `parent` lives. Raises Problem and OSError."""
     end_with(parent)
     handles = [_opened(Path(path)) for path, _ in job.images]
-    listener, connection = _pair()
+    listener, connection = nbdserver.pair()
     _become(job.uid)
     end_with(parent)
     chain = _chain([(handle, format) for handle, (_, format) in zip(handles, job.images, strict=True)])
-    with _server(chain, listener, handles), connection:  # it ends with its connection
+    with nbdserver.serve(chain, listener, handles), connection:  # it ends with its connection
         client = nbd.Client(connection)
         end = client.size_bytes if job.end < 0 else min(job.end, client.size_bytes)
         pieces = _pieces(client, job.start, end)
@@ -68,22 +62,7 @@ def run(job: Job, out: BinaryIO, parent: int) -> None:
 def _opened(path: Path) -> int:
     """An image, where others may write: no link is followed. Its number is out of the way of the server's socket."""
     with files.open_plain(path) as file:
-        return _moved(file.fileno())
-
-
-def _moved(handle: int) -> int:
-    return fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, _FIRST_FD)
-
-
-def _pair() -> tuple[socket.socket, socket.socket]:
-    """A listening socket and a connection to it; its name is gone before anybody else could use it."""
-    with tempfile.TemporaryDirectory(prefix="vmpod-") as folder:
-        listener, connection = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
-        listener.bind(f"{folder}/s")
-        listener.listen(1)
-        connection.connect(f"{folder}/s")
-    with listener, connection:
-        return socket.socket(fileno=_moved(listener.fileno())), socket.socket(fileno=_moved(connection.fileno()))
+        return nbdserver.moved(file.fileno())
 
 
 def _become(uid: int) -> None:
@@ -102,21 +81,6 @@ def _chain(images: list[tuple[int, str]]) -> dict[str, Any]:
         node: dict[str, Any] = {"driver": format, "file": file}
         described = node | ({"backing": described} if format == "qcow2" else {})
     return described or {}
-
-
-def _server(chain: dict[str, Any], listener: socket.socket, handles: list[int]) -> subprocess.Popen[bytes]:
-    """qemu-nbd on the socket, which is handed over as systemd does (sd_listen_fds(3)) and then its alone."""
-    os.dup2(listener.fileno(), _SERVER_FD)
-    listener.close()
-    argv = ["qemu-nbd", "--read-only", f"json:{json.dumps(chain)}"]
-    argv = ["sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "sh", *argv]
-    try:
-        none = subprocess.DEVNULL
-        return subprocess.Popen(argv, stdin=none, stdout=none, pass_fds=[_SERVER_FD, *handles])
-    except FileNotFoundError:
-        raise Problem("read the disk", "qemu-nbd is not installed", "vmpod doctor", "Missing") from None
-    finally:
-        os.close(_SERVER_FD)
 
 
 @dataclass(frozen=True)
