@@ -319,6 +319,7 @@ def test_disks_that_were_plugged_in_move_along(home: Product, guests: None) -> N
         body = {"name": name, "disk": {"disk": {"bus": bus}}, "volumeSource": source}
         assert ask(home, "virtualmachines", "bridge", "addvolume", body)[0] == 202
         wait(lambda volume=name: is_plugged(home, volume), f"{name} is plugged in", 60)  # type: ignore[misc]
+    wait(lambda: {"sda", "vdb"} <= set(said(home, "bridge", "ls /sys/block").split()), "the guest has both disks", 60, 1)
     said(home, "bridge", "for d in sda vdb; do echo $d-kept | dd of=/dev/$d conv=sync 2>/dev/null; done; sync")
     before = said(home, "bridge", "ls /sys/block")
     home.vmpod("migrate", "bridge")
