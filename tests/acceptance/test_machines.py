@@ -74,6 +74,29 @@ def test_what_kubectl_shows_of_a_machine(quick: Product) -> None:
     assert not emulated or (emulated["status"] == "True" and emulated["reason"] == "NoKVM")
 
 
+def test_the_log_of_its_console_is_a_container_of_its_pod(quick: Product) -> None:
+    wait(lambda: quick.value(".status.ready", "vm", "quick") == "true", "it is ready", 60)
+    (pod,) = quick.read("pods", "-l", "vm.kubevirt.io/name=quick")["items"]
+    (row,) = pod["status"]["initContainerStatuses"]
+    assert row["name"] == "guest-console-log" and row["ready"] and "running" in row["state"]
+    assert pod["status"]["qosClass"] == "Burstable"
+    name, words = pod["metadata"]["name"], GREETING.decode().strip()
+    wait(lambda: words in quick.kubectl("logs", name, "-c", "guest-console-log").stdout, "the guest has spoken", 60, 0.2)
+    assert "2/2" in quick.kubectl("get", "pod", name).stdout
+
+
+def test_a_machine_whose_console_is_not_logged_has_no_such_container(home: Product) -> None:
+    mute = machine("mute")
+    mute["spec"]["template"]["spec"]["domain"]["devices"]["logSerialConsole"] = False
+    apply(home, mute)
+    is_shown(home, "mute", "Running", 60)
+    (pod,) = home.read("pods", "-l", "vm.kubevirt.io/name=mute")["items"]
+    assert "initContainers" not in pod["spec"]
+    refused = home.kubectl("logs", pod["metadata"]["name"], "-c", "guest-console-log", check=False)
+    assert refused.returncode and "guest-console-log" in refused.stderr
+    home.kubectl("delete", "vm", "mute", "--timeout=60s")
+
+
 def test_qemu_has_no_privilege(quick: Product) -> None:
     pid = machines.process(quick, "quick")
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)

@@ -118,3 +118,15 @@ def test_how_many_processors_share_one() -> None:
     for ratio, asked in ((10, "400m"), (4, "1"), (1, "4")):
         pod = launcher.launcher_pod(made, "image", ratio=ratio)
         assert pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] == asked
+
+
+@pytest.mark.parametrize(("devices", "listed"), [
+    ({}, ["guest-console-log"]), ({"logSerialConsole": True}, ["guest-console-log"]), ({"logSerialConsole": False}, []),
+    ({"autoattachSerialConsole": False, "logSerialConsole": True}, []),
+])  # fmt: skip
+def test_the_log_of_the_console_is_a_sidecar_that_asks_for_nothing(devices: Object, listed: list[str]) -> None:
+    made = instance()
+    made["spec"]["domain"]["devices"] = devices
+    found = launcher.launcher_pod(made, "launcher")["spec"].get("initContainers", [])
+    assert [one["name"] for one in found] == listed
+    assert all(one["restartPolicy"] == "Always" and "resources" not in one for one in found)

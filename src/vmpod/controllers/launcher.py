@@ -13,7 +13,7 @@ from typing import Any
 from vmpod.controllers import pods
 from vmpod.controllers.children import child_metadata, metadata_patch, suffix
 from vmpod.kinds import POD
-from vmpod.kinds.parts import kernel_boot
+from vmpod.kinds.parts import console_log, kernel_boot
 from vmpod.kinds.parts.kubevirt_config import CPU_RATIO
 from vmpod.kinds.parts.machine_networks import pod_interface
 from vmpod.kinds.parts.machine_state import VOLUME as STATE
@@ -181,6 +181,8 @@ def _spec(vmi: Object, image: str, ratio: int) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
     }
+    if console_log.is_kept(spec):
+        made["initContainers"] = [_console_log(image)]
     images = [kernel, *(get(volume, "containerDisk", default={}) for volume in spec.get("volumes") or ())]
     secrets = sorted({secret for one in images if (secret := one.get("imagePullSecret"))})
     if account := next((get(one, "serviceAccount", "serviceAccountName") for one in spec.get("volumes") or ()
@@ -201,6 +203,11 @@ def _compute(vmi: Object, image: str, volumes: list[Object], ratio: int) -> Obje
         for bare in [{"containerPort": port["port"], "protocol": port.get("protocol") or "TCP"}]
     ]
     return container | ({"ports": ports} if ports else {})
+
+
+def _console_log(image: str) -> Object:
+    """A sidecar to name the log by; it asks for nothing, for nothing runs in it."""
+    return {"name": console_log.CONTAINER, "image": image, "imagePullPolicy": "IfNotPresent", "restartPolicy": "Always"}
 
 
 def _resources(vmi: Object, ratio: int) -> Object:

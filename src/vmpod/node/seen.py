@@ -9,6 +9,7 @@ from typing import Any
 
 from vmpod.drivers.net.attachments import Attachment
 from vmpod.drivers.podman.container import Container
+from vmpod.kinds.parts import console_log
 from vmpod.model import meta
 from vmpod.model.meta import Object
 from vmpod.node.prepared import PreparedVolume
@@ -116,7 +117,9 @@ def spec(pod: Object) -> Mapping[str, Any]:
 
 
 def init_containers(pod: Object) -> list[Object]:
-    return list(spec(pod).get("initContainers") or [])
+    """Those that run before the others, or beside them."""
+    found = spec(pod).get("initContainers") or []
+    return [one for one in found if not (is_launcher(pod) and console_log.is_it(one))]
 
 
 def main_containers(pod: Object) -> list[Object]:

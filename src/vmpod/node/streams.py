@@ -18,6 +18,7 @@ from vmpod.drivers.podman import logs
 from vmpod.drivers.podman.container import Container
 from vmpod.drivers.podman.logs import Wanted
 from vmpod.kinds import POD
+from vmpod.kinds.parts import console_log
 from vmpod.model import meta
 from vmpod.model.meta import Object
 from vmpod.model.status import ApiError, bad_request, internal, not_found
@@ -27,7 +28,6 @@ from vmpod.node.duplexes import ConnectionDuplex, LogDuplex, SessionDuplex
 from vmpod.node.seen import init_containers, is_launcher, main_containers, uses_host_network
 
 _DEFAULT = "kubectl.kubernetes.io/default-container"
-_CONSOLE_LOG = "guest-console-log"  # the container that KubeVirt adds to launcher pods for the serial console's log
 
 
 class Ref(Protocol):
@@ -143,7 +143,7 @@ class NodeStreams:
         inits = [str(one["name"]) for one in init_containers(pod)]
         wanted = str(params.get("container") or "")
         if wanted:
-            if wanted in (*names, *inits) or (wanted == _CONSOLE_LOG and is_launcher(pod)):
+            if wanted in (*names, *inits) or (wanted == console_log.CONTAINER and _keeps_log(pod)):
                 return wanted
             raise bad_request(f"container {wanted} is not valid for pod {meta.name(pod)}")
         chosen = meta.annotations(pod).get(_DEFAULT, "")
@@ -189,7 +189,7 @@ class NodeStreams:
     def _log(self, pod: Object, params: Mapping[str, Any]) -> AsyncIterator[bytes]:
         name = self._choose(pod, params, what="log")
         wanted = log_wanted(params)
-        if is_launcher(pod) and (name == _CONSOLE_LOG or self._has_console(pod)):
+        if is_launcher(pod) and (name == console_log.CONTAINER or self._has_console(pod)):
             return logs.read_plain(self._console(pod), wanted, lambda: self._is_running(pod))
         attempts = self._attempts(pod, name)
         if params.get("previous"):
@@ -254,6 +254,10 @@ class NodeStreams:
             except OSError as error:
                 raise internal(f"error forwarding port to pod {name}: {error}") from None
         raise bad_request(f"pod {name} is served by the engine: it has no container for {verb}")
+
+
+def _keeps_log(pod: Object) -> bool:
+    return is_launcher(pod) and console_log.is_listed(pod)
 
 
 def log_wanted(params: Mapping[str, Any]) -> Wanted:

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from vmpod.base import clock
 from vmpod.drivers.podman.container import Container
+from vmpod.kinds.parts import console_log
 from vmpod.model import meta
 from vmpod.model.meta import Object
 from vmpod.node import pods, restarts
-from vmpod.node.seen import ImageState, Seen, is_launcher, is_sidecar, is_terminal
+from vmpod.node.seen import ImageState, Seen, init_containers, is_launcher, is_sidecar, is_terminal
 
 CREATING = {"waiting": {"reason": "ContainerCreating"}}
 INITIALIZING = {"waiting": {"reason": "PodInitializing"}}
@@ -31,6 +32,19 @@ def container_status(seen: Seen, container: Object, *, init: bool) -> Object:
     if container.get("resources"):
         status["resources"] = container["resources"]
     return _kept(seen, status)
+
+
+def console_log_status(pod: Object, mains: list[Object]) -> list[Object]:
+    """The entry of the container that a launcher's log is named by: there while its machine is, and well."""
+    if not (is_launcher(pod) and console_log.is_listed(pod) and mains) or "waiting" in mains[0]["state"]:
+        return []
+    compute, runs = mains[0], "running" in mains[0]["state"]
+    state = {key: {**value, "exitCode": 0, "reason": "Completed"} if key == "terminated" else value
+             for key, value in compute["state"].items()}  # fmt: skip
+    for ended in state.values():
+        ended.pop("message", None)
+    return [{"name": console_log.CONTAINER, "state": state, "lastState": {}, "ready": runs, "started": runs,
+             "restartCount": 0, **{key: compute[key] for key in ("image", "imageID", "containerID") if key in compute}}]
 
 
 def _kept(seen: Seen, status: Object) -> Object:
@@ -110,8 +124,7 @@ def _waiting(seen: Seen, container: Object, attempt: int) -> Object:
     if image is not None and image.attempt == attempt and image.state == "failed":
         return {"waiting": _image_trouble(seen, container, image)}
     assert seen.pod is not None
-    has_init = bool(meta.get(seen.pod, "spec", "initContainers"))
-    return INITIALIZING if has_init else CREATING
+    return INITIALIZING if init_containers(seen.pod) else CREATING
 
 
 def _mounting(seen: Seen) -> Object:

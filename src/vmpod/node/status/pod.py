@@ -18,7 +18,7 @@ from vmpod.node.seen import (
     restart_policy,
     uses_host_network,
 )
-from vmpod.node.status.containers import container_status
+from vmpod.node.status.containers import console_log_status, container_status
 from vmpod.node.translate.resources import qos_class
 
 _ORDER = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -36,7 +36,7 @@ def status(seen: Seen, plan: NodePlan) -> Object | None:
     fresh["startTime"] = before.get("startTime") or clock.rfc3339(seen.now)
     fresh["qosClass"] = before.get("qosClass") or qos_class(pod)
     fresh["containerStatuses"] = mains
-    if inits:
+    if inits := [*inits, *console_log_status(pod, mains)]:
         fresh["initContainerStatuses"] = inits
     generation = meta.metadata(pod).get("generation")
     if generation is not None:

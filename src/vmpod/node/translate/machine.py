@@ -15,7 +15,7 @@ from vmpod.base.errors import Problem
 from vmpod.drivers.host.facts import HostFacts
 from vmpod.drivers.qemu import spec as qemu
 from vmpod.drivers.qemu.args import pci
-from vmpod.kinds.parts import kernel_boot, machine_state
+from vmpod.kinds.parts import console_log, kernel_boot, machine_state
 from vmpod.kinds.parts.acpi_tables import table_volumes
 from vmpod.kinds.parts.kubevirt_config import smbios
 from vmpod.model import quantity
@@ -198,7 +198,8 @@ def _board(vmi: Object) -> str:
 def _sockets(devices: Mapping[str, Any]) -> qemu.Sockets:
     if not get(devices, "autoattachSerialConsole", default=True):
         return qemu.Sockets(serial="", serial_log="")
-    return qemu.Sockets() if get(devices, "logSerialConsole", default=True) else qemu.Sockets(serial_log="")
+    is_kept = console_log.is_kept({"domain": {"devices": devices}})
+    return qemu.Sockets() if is_kept else qemu.Sockets(serial_log="")
 
 
 def _firmware(vmi: Object, facts: HostFacts) -> qemu.Firmware | None:

@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from vmpod.drivers.podman.spec import Limits
+from vmpod.kinds.parts import console_log
 from vmpod.model import meta, quantity
 from vmpod.model.meta import Object
 
@@ -34,9 +35,11 @@ def _all_containers(pod: Object) -> Iterable[Object]:
 
 
 def qos_class(pod: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, by cpu and memory of all containers (component-helpers' qos)."""
+    """Guaranteed, Burstable or BestEffort, by cpu and memory of all containers (component-helpers' qos) that run."""
     guaranteed, anything = True, False
     for container in _all_containers(pod):
+        if console_log.is_it(container):
+            continue
         said, asked = (_positive(meta.get(container, "resources", key, default={})) for key in ("limits", "requests"))
         anything = anything or bool(said or asked)
         requests = said | asked
