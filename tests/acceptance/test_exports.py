@@ -203,6 +203,15 @@ def test_a_download_ends_when_the_disk_is_wanted_back(home: Product) -> None:
     gone(home, "vmexport", "vm", "pvc", "pv", "pods")
 
 
+@pytest.mark.parametrize(("kind", "said"), [("pvc", "PersistentVolumeClaim"), ("vm", "VirtualMachine"),
+                                            ("snapshot", "VirtualMachineSnapshot")])  # fmt: skip
+def test_what_is_not_there_is_told_at_once(home: Product, tmp_path: Path, kind: str, said: str) -> None:
+    done = home.vmpod("export", kind, "nosuch", "-o", str(tmp_path / "x"), check=False)
+    assert done.returncode != 0 and f"there is no {said} nosuch in the namespace default" in done.stderr
+    assert f"kubectl get {said.lower()}s -n default" in done.stderr
+    assert not home.kubectl("get", "vmexport", "-o", "name").stdout and not list(tmp_path.iterdir())
+
+
 def readers() -> list[str]:
     argv = ["pgrep", "-f", "vmpod.drivers.disks.stream"]
     return subprocess.run(argv, check=False, capture_output=True, text=True).stdout.split()

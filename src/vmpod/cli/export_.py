@@ -66,6 +66,7 @@ def _exported(client: SimpleClient, kind: str, name: str, space: str, what: str,
     from vmpod.model.meta import uid
 
     group, source = _SOURCES[kind]
+    _check_source(client, source, name, space, what)
     called = f"{name[:40]}-{secrets.token_hex(4)}"
     spec = {"source": {"kind": source, "name": name} | ({"apiGroup": group} if group else {})}
     try:
@@ -73,6 +74,16 @@ def _exported(client: SimpleClient, kind: str, name: str, space: str, what: str,
     finally:
         if (left := client.find(VIRTUALMACHINEEXPORT, space, called)) is not None:
             client.delete(VIRTUALMACHINEEXPORT, space, called, uid=uid(left))
+
+
+def _check_source(client: SimpleClient, source: str, name: str, space: str, what: str) -> None:
+    """Raises Problem for what is not there: an export would wait for it."""
+    from vmpod.kinds import KINDS
+
+    kind = next(one for one in KINDS if one.kind == source)
+    if client.find(kind, space, name) is None:
+        why = f"there is no {source} {name} in the namespace {space}"
+        raise Problem(what, why, f"kubectl get {kind.plural} -n {space}", "NotFound")
 
 
 def _chosen(links: Object, volume: str | None, what: str) -> dict[str, str]:
