@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from vmpod.base.paths import Paths
+from vmpod.model.status import ApiError
 
 from ..e2e.product import Product, wait
 from . import machines
@@ -139,8 +140,16 @@ def table(signature: bytes, body: bytes) -> bytes:
     return bytes(whole)
 
 
+def boot_id(home: Product) -> str:
+    """Which boot the Linux guest is in; empty while it does not say."""
+    try:
+        return typed(home, "linux", "cat /proc/sys/kernel/random/boot_id", 5)
+    except (AssertionError, ApiError):
+        return ""
+
+
 def test_a_linux_guest_sees_its_devices_and_panics(home: Product) -> None:
-    """A table of the firmware, tags, an account, sound and a watchdog; then a panic fails its instance."""
+    """A table of the firmware, tags, an account, sound; a watchdog that bites; then a panic fails its instance."""
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "licence"},
               "data": {"slic.bin": base64.b64encode(table(b"SLIC", b"to be read by Windows")).decode()}}
     devices = {"sound": {"name": "s", "model": "ich9"}, "panicDevices": [{"model": "pvpanic"}],
@@ -168,6 +177,13 @@ def test_a_linux_guest_sees_its_devices_and_panics(home: Product) -> None:
                                 "| sed 's,.*/,,'").split() == ["eth0", "vda"]
     assert typed(home, "linux", "mount -o ro /dev/vdb /mnt; cat /mnt/namespace; ls /mnt; umount /mnt").split() == [
         "defaultca.crt", "namespace", "token"]
+
+    before, boot = machines.instance(home, "linux"), boot_id(home)
+    starve = ("import fcntl, struct, time; f = open('/dev/watchdog', 'wb', 0); "
+              f"fcntl.ioctl(f, {0xC0045706}, struct.pack('i', 2)); time.sleep(99)")  # WDIOC_SETTIMEOUT
+    typed(home, "linux", f'(sleep 1; python3 -c "{starve}") & true')
+    wait(lambda: boot_id(home) not in ("", boot), "the watchdog has reset the guest", 240, 1)
+    assert machines.instance(home, "linux") == before
 
     typed(home, "linux", "(sleep 1; echo c > /proc/sysrq-trigger) & true")
     wait(lambda: home.value(".status.phase", "vmi", "linux") == "Failed", "the instance has failed", 60, 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,30 @@ def test_a_pool_is_scaled_up_and_down(home: Product) -> None:
     wait(lambda: len(home.read("vm", "-l", "app=web")["items"]) == 2, "two machines are left", 90, 0.3)
     home.kubectl("delete", "vmpool", "web")
     wait(lambda: not home.kubectl("get", "vm,vmi,pods", "-o", "name").stdout, "the pool's machines are gone", 90, 0.3)
+
+
+def test_a_pool_replaces_a_machine_that_does_not_start(home: Product) -> None:
+    """Its QEMU ends each time it has begun; the name is given again. One that ran for a while is no failed start."""
+    healing = "replicas: 1\n  autohealing: {startUpFailureThreshold: 1}"
+    home.kubectl("apply", "-f", "-", stdin=example("06-vm-pool", "pool.yaml").replace("replicas: 2", healing))
+    wait(lambda: told(home, ".metadata.uid") != "", "there is a machine", 60, 0.1)
+    before = told(home, ".metadata.uid")
+
+    def is_replaced() -> bool:
+        if told(home, ".metadata.uid") == before and told(home, ".status.printableStatus") == "Running":
+            with contextlib.suppress(ValueError, ProcessLookupError):  # it has ended meanwhile
+                machines.crash(home, "web-0")
+        return told(home, ".metadata.uid") not in ("", before)
+
+    wait(is_replaced, "another machine has its place", 200, 0.1)
+    wait(lambda: running(home) == ["web-0"], "that is ready", 90, 0.3)
+    home.kubectl("delete", "vmpool", "web")
+    wait(lambda: not home.kubectl("get", "vm,vmi,pods", "-o", "name").stdout, "the pool's machines are gone", 90, 0.3)
+
+
+def told(home: Product, path: str) -> str:
+    """A value of the machine web-0, empty while that is not there."""
+    return home.kubectl("get", "vm", "web-0", "-o", f"jsonpath={{{path}}}", check=False).stdout
 
 
 def test_a_replica_set_is_scaled(home: Product) -> None:
