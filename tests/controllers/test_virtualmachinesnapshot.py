@@ -23,7 +23,7 @@ from vmpod.kinds import (
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
 from vmpod.model import conditions
-from vmpod.model.meta import Object, controller_of, get, name, owner_reference
+from vmpod.model.meta import Object, controller_of, get, labels, name, owner_reference
 from vmpod.testing.objects import instance, machine
 from vmpod.testing.world import World
 
@@ -333,3 +333,40 @@ def test_a_running_machine_is_kept_as_it_was_started_with_the_disks_that_it_has_
     (content,) = world.list(VIRTUALMACHINESNAPSHOTCONTENT)
     domain = content["spec"]["source"]["virtualMachine"]["spec"]["template"]["spec"]["domain"]
     assert domain["memory"]["guest"] == "256Mi" and len(domain["devices"]["disks"]) == 2
+
+
+def put_state(world: World) -> Object:
+    """The machine keeps the state of its TPM on a claim of its own."""
+    devices = {"domain": {"devices": {"tpm": {"persistent": True}}}}
+    world.update(VIRTUALMACHINE, *KEY, {"spec": {"template": {"spec": devices}}})
+    meta = {"name": "persistent-state-for-orders-x", "namespace": "default",
+            "labels": {"persistent-state-for": "orders"}, "ownerReferences": [owner_reference(the_vm(world))]}  # fmt: skip
+    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "10Mi"}}}
+    return world.put(PERSISTENTVOLUMECLAIM, {"metadata": meta, "spec": spec}, {"phase": "Bound"})
+
+
+@pytest.mark.parametrize(("target", "policy"), [("orders", "RandomizeNames"), ("orders", "InPlace"), ("copy", "RandomizeNames")])
+def test_what_a_machine_keeps_beside_its_disks_goes_along(target: str, policy: str) -> None:
+    """The restored claim is found by the machine; the replaced one goes, and that of another machine stays."""
+    world, node = new_world()
+    before = put_state(world)
+    world.settle(CONTROLLERS, node)
+    assert status_of(world)["snapshotVolumes"]["includedVolumes"] == ["d", "persistent-state-for-orders"]
+    put_restore(world, target, volumeRestorePolicy=policy)
+    world.settle(CONTROLLERS, node)
+    assert status_of(world, VIRTUALMACHINERESTORE, "r")["complete"] is True
+    claims = world.list(PERSISTENTVOLUMECLAIM)
+    (own,) = [one for one in claims if labels(one).get("persistent-state-for") == target]
+    assert own["metadata"]["uid"] != before["metadata"]["uid"]
+    assert own["metadata"]["annotations"]["vmpod.io/state-of"] == target
+    assert (controller_of(own) or {})["name"] == target
+    stays = any(one["metadata"]["uid"] == before["metadata"]["uid"] for one in claims)
+    assert stays == (target == "copy")
+
+
+def test_a_machine_that_was_never_started_has_no_state_to_keep() -> None:
+    world, node = new_world()
+    claim = put_state(world)
+    world.delete(PERSISTENTVOLUMECLAIM, "default", name(claim))
+    world.settle(CONTROLLERS, node)
+    assert status_of(world)["snapshotVolumes"]["includedVolumes"] == ["d"]

@@ -8,7 +8,10 @@ import pytest
 
 from vmpod.base.paths import Paths
 
+from ..acceptance import machines
 from ..acceptance.machines import has_shell, heard, is_shown, stream, typed
+from ..acceptance.pods import apply
+from ..acceptance.test_snapshots import restore, snapshot
 from .product import ROOT, Product, wait
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(600)]
@@ -63,5 +66,24 @@ def test_the_example(home: Product) -> None:
     rows = home.read("vmi", "sealed")["status"]["volumeStatus"]
     assert [one["persistentVolumeClaimInfo"]["capacity"] for one in rows if one["name"].startswith("persistent-state-for-")]
 
+    apply(home, snapshot("kept", "sealed"))
+    home.kubectl("wait", "vmsnapshot", "kept", "--for=condition=Ready", "--timeout=60s")
+    assert machines.condition(home, "vmi", "sealed", "Ready")["status"] == "True"  # it stood still for a moment only
+    home.vmpod("stop", "sealed")
+    is_shown(home, "sealed", "Stopped", 120)
+    (found / "swtpm" / "tpm2-00.permall").write_bytes(b"worn out")
+    apply(home, restore("back", "sealed", "kept"))
+    home.kubectl("wait", "vmrestore", "back", "--for=condition=Ready", "--timeout=60s")
+    wait(lambda: not found.exists(), "the replaced state is gone", 60)
+    found = state(home)
+    assert SEALED in (found / "swtpm" / "tpm2-00.permall").read_bytes()
+    assert b"kept by uefi" in (found / "nvram" / "sealed_VARS.fd").read_bytes()
+    home.kubectl("patch", "vm", "sealed", "--type=merge", "-p", '{"spec":{"runStrategy":"Always"}}')
+    is_shown(home, "sealed", "Running", 120)
+    with stream(home, "sealed", "console") as console:
+        heard(console, b"BdsDxe: starting", 180)
+    assert SEALED in (found / "swtpm" / "tpm2-00.permall").read_bytes()
+
+    home.kubectl("delete", "vmrestore,vmsnapshot", "--all", "--timeout=60s")
     home.kubectl("delete", "vm", "sealed", "--wait=true")
     wait(lambda: not found.exists(), "the state is gone", 30)

@@ -17,6 +17,7 @@ from vmpod.kinds import (
     VIRTUALMACHINESNAPSHOT,
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
+from vmpod.kinds.parts.machine_state import volume_name
 from vmpod.model.meta import Object, get, name, namespace
 
 _ENDED = ("Succeeded", "Failed")
@@ -124,7 +125,8 @@ def _of_snapshot(export: Object, wanted: str, cache: Cache) -> Source:
     content = cache.get(VIRTUALMACHINESNAPSHOTCONTENT, where, held)
     if not get(snapshot, "status", "readyToUse") or content is None:
         return Source((), "NotAllPVCsCreated", nothing, (type, False, "NotAllPVCsCreated", nothing), machine)
-    backups = get(content, "spec", "volumeBackups", default=())
+    state = volume_name(machine)  # which is no disk
+    backups = [one for one in get(content, "spec", "volumeBackups", default=()) if one["volumeName"] != state]
     if not backups:
         condition = (type, False, "VMSnapshotNoVolumes", nothing)
         return Source((), "VMSnapshotNoVolumes", nothing, condition, machine, is_empty=True)

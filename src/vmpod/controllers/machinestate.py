@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from vmpod.client.cache import Cache
 from vmpod.controllers.children import suffix
+from vmpod.controllers.instancetypes import expanded
 from vmpod.kinds import PERSISTENTVOLUMECLAIM
 from vmpod.kinds.parts import machine_state
-from vmpod.model.meta import Object, controller_of, get, name, namespace, owner_reference
+from vmpod.model.meta import Object, controller_of, get, name, namespace, owner_reference, uid
 from vmpod.model.selectors import from_map
 
 
@@ -17,6 +18,15 @@ def seen_claim(vmi: Object, cache: Cache) -> Object | None:
     wanted = from_map({machine_state.LABEL: name(vmi)})
     found = list(cache.list(PERSISTENTVOLUMECLAIM, namespace(vmi), wanted))
     return machine_state.find_claim(name(vmi), str(_owner(vmi)["uid"]), found)
+
+
+def kept_claim(vm: Object, cache: Cache) -> Object | None:
+    """The claim with the state of a machine that keeps one and has been started."""
+    whole, _ = expanded(vm, cache)
+    if not machine_state.keeps_state(get(whole, "spec", "template", "spec", default={})):
+        return None
+    found = list(cache.list(PERSISTENTVOLUMECLAIM, namespace(vm), from_map({machine_state.LABEL: name(vm)})))
+    return machine_state.find_claim(name(vm), uid(vm), found)
 
 
 def is_missing(vmi: Object, claim: Object | None) -> bool:

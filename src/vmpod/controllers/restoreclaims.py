@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from vmpod.controllers import restorestate
 from vmpod.controllers.children import delete, is_controlled_by, metadata_patch
 from vmpod.controllers.datavolumeclaim import PREPOPULATED
-from vmpod.controllers.restored import RESTORE_NAME
+from vmpod.controllers.restored import LAST, RESTORE_NAME, mark
 from vmpod.kinds import DATAVOLUME, PERSISTENTVOLUMECLAIM
 from vmpod.model.meta import Object, get, is_deleting, name
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.reconcile.actions import Action
+
+
+def foreign(restore: Object, claims: Mapping[str, Object | None]) -> dict[str, Object]:
+    """The claims that this restore has not made, by volume."""
+    return {volume: claim for volume, claim in claims.items()
+            if claim is not None and annotations_of(claim).get(LAST) != mark(restore)}  # fmt: skip
 
 
 def may_replace(restore: Object, vm: Object | None, source: Object | None) -> bool:
@@ -35,10 +42,12 @@ def removals(
             yield delete(PERSISTENTVOLUMECLAIM, claim)
 
 
-def obsolete(restore: Object, volumes: Iterable[Object]) -> tuple[Action, ...]:
-    """The steps to be rid of the DataVolumes that others replace, once all is restored."""
-    return tuple(delete(DATAVOLUME, one) for one in volumes
-                 if not is_deleting(one) and get(restore, "status", "complete"))  # fmt: skip
+def obsolete(restore: Object, volumes: Iterable[Object], states: Iterable[Object]) -> tuple[Action, ...]:
+    """The steps to be rid of the DataVolumes and claims that others replace, once all is restored."""
+    if not get(restore, "status", "complete"):
+        return ()
+    gone = tuple(delete(DATAVOLUME, one) for one in volumes if not is_deleting(one))
+    return (*gone, *(delete(PERSISTENTVOLUMECLAIM, one) for one in restorestate.replaced(restore, states)))
 
 
 def kept(restore: Object, volumes: Mapping[str, Object | None]) -> dict[str, Object]:

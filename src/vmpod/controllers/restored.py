@@ -9,6 +9,7 @@ from copy import deepcopy
 from vmpod.controllers import snapshotrevisions
 from vmpod.controllers.datavolumeclaim import OWNED_BY
 from vmpod.kinds import VIRTUALMACHINE
+from vmpod.kinds.parts import machine_state
 from vmpod.kinds.parts.reading import entries, strings, text
 from vmpod.kinds.parts.snapshot_memory import RESTORED_BY, given
 from vmpod.model.meta import Object, get, labels, name, namespace, owner_reference, uid
@@ -64,6 +65,9 @@ def restored_claim(
     origins = {f"{_RESTORE}source-vm-name": name(machine), f"{_RESTORE}source-vm-namespace": namespace(machine)}
     made = claim_of(backup, claim, namespace(restore), {LAST: mark(restore), RESTORE_NAME: name(restore)})
     meta = made["metadata"]
+    if backup["volumeName"] == machine_state.volume_name(name(machine)):
+        meta["annotations"][machine_state.VOLUME_OF] = get(restore, "spec", "target", "name")
+        meta["labels"].pop(machine_state.LABEL, None)  # until it is filled, and the present one is put aside
     said = _override(restore, backup["volumeName"])
     meta["labels"] |= origins | strings(said, "labels")
     meta["annotations"] |= strings(said, "annotations")

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from vmpod.base.clock import rfc3339
 from vmpod.client.cache import Cache
-from vmpod.controllers import restoreclaims, restored, restoretarget, snapshotrevisions
+from vmpod.controllers import restoreclaims, restored, restorestate, restoretarget, snapshotrevisions
 from vmpod.controllers.children import finalizers, metadata_patch, with_finalizer, without_finalizers
 from vmpod.controllers.datavolumeclaim import OWNED_BY
 from vmpod.controllers.restored import (
@@ -77,8 +77,8 @@ WATCHES = (
 class Seen:
     """A restore, its target (None: to be made), the snapshot with its content, and the claims made for it.
 
-    `volumes` are the DataVolumes of the claims' names, `revisions` what the machine's matchers are kept as, and
-    `source` is the machine that was snapshotted, where there is one of its name.
+    `volumes` are the DataVolumes of the claims' names, `revisions` what the machine's matchers are kept as, `source`
+    is the machine of the snapshot's name, and `states` are the claims with the state of the target.
     """
 
     restore: Object
@@ -92,6 +92,7 @@ class Seen:
     volumes: Mapping[str, Object | None] = field(default_factory=dict)
     revisions: snapshotrevisions.Revisions = field(default_factory=dict)
     source: Object | None = None
+    states: tuple[Object, ...] = ()
 
     @property
     def copies(self) -> restored.Copies:
@@ -117,15 +118,12 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
         tuple(one for one in old if one is not None), now,
         {volume: cache.get(DATAVOLUME, where, claim) for volume, claim in named.items()},
         {one: cache.get(CONTROLLERREVISION, where, one) for one in kept}, cache.get(VIRTUALMACHINE, where, source),
+        restorestate.seen(restore, cache),
     )
 
 
 def _is_restored(seen: Seen) -> bool:
     return seen.vm is not None and annotations_of(seen.vm).get(LAST) == mark(seen.restore)
-
-
-def _is_of(seen: Seen, claim: Object) -> bool:
-    return annotations_of(claim).get(LAST) == mark(seen.restore)
 
 
 def _is_over(seen: Seen) -> bool:
@@ -144,7 +142,7 @@ def _trouble(seen: Seen) -> str:
         return f"VMSnapshot {wanted} not ready"
     if seen.vm is not None and not _is_restored(seen) and get(seen.snapshot, "status", "sourceUID") != uid(seen.vm):
         return "restore source and restore target are different but restore target already exists"
-    taken = next((one for one in seen.claims.values() if one is not None and not _is_of(seen, one)), None)
+    taken = next(iter(restoreclaims.foreign(seen.restore, seen.claims).values()), None)
     if taken is not None and not restoreclaims.may_replace(seen.restore, seen.vm, seen.source):
         return f"PVC {namespace(taken)}/{name(taken)} already exists"
     if lost := snapshotrevisions.missing(seen.copies, seen.revisions):
@@ -160,7 +158,7 @@ def plan(seen: Seen) -> Plan:
         ours = (without_finalizers(KIND, seen.restore, FINALIZER),) if FINALIZER in finalizers(seen.restore) else ()
         return Plan((*_unlock(seen), *ours))
     if _is_over(seen):
-        return Plan((*_unlock(seen), *restoreclaims.obsolete(seen.restore, seen.obsolete)))
+        return Plan((*_unlock(seen), *restoreclaims.obsolete(seen.restore, seen.obsolete, seen.states)))
     if FINALIZER not in finalizers(seen.restore):
         return Plan((with_finalizer(KIND, seen.restore, FINALIZER),))
     if seen.vmi is not None and not _is_restored(seen):
@@ -176,8 +174,7 @@ def plan(seen: Seen) -> Plan:
 
 
 def _plan_volumes(seen: Seen) -> Plan:
-    old = {volume: claim for volume, claim in seen.claims.items() if claim is not None and not _is_of(seen, claim)}
-    if old and not _is_restored(seen):
+    if (old := restoreclaims.foreign(seen.restore, seen.claims)) and not _is_restored(seen):
         return Plan(tuple(restoreclaims.removals(seen.restore, old, seen.volumes)), 1.0)
     missing = [one for one in get(seen.content, "spec", "volumeBackups", default=())
                if seen.claims.get(one["volumeName"]) is None]  # fmt: skip
@@ -188,6 +185,8 @@ def _plan_volumes(seen: Seen) -> Plan:
         return Plan(tuple(Create(PERSISTENTVOLUMECLAIM, one) for one in made), 1.0)
     if not all(_is_filled(one) for one in seen.claims.values()):
         return Plan(again_in=5.0)
+    if moved := tuple(restorestate.moves(seen.restore, seen.claims.values(), seen.states)):
+        return Plan(moved, 1.0)
     if not _is_restored(seen):
         machine = restored.written(seen.restore, seen.vm, seen.content, _names(seen), seen.copies)
         return Plan(tuple(snapshotrevisions.made(seen.copies, seen.revisions, seen.vm)) or (machine,), 1.0)

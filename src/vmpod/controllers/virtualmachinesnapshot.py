@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from vmpod.base.clock import parse
 from vmpod.client.cache import Cache
-from vmpod.controllers import snapshotrevisions
+from vmpod.controllers import machinestate, snapshotrevisions
 from vmpod.controllers.children import delete, finalizers, with_finalizer, without_finalizers
 from vmpod.controllers.launcher import claim_name
 from vmpod.controllers.revisions import revision_named_by
@@ -25,6 +25,7 @@ from vmpod.kinds import (
     VIRTUALMACHINESNAPSHOT,
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
+from vmpod.kinds.parts.machine_state import volume_name
 from vmpod.model import conditions, duration
 from vmpod.model.meta import Object, get, is_deleting, name, namespace, uid
 from vmpod.reconcile.actions import Action, Create, Note, Patch, Plan
@@ -87,6 +88,8 @@ def gather(key: Key, cache: Cache, now: datetime) -> Seen | None:
     disks = {one["name"] for one in get(vm, "spec", "template", "spec", "domain", "devices", "disks", default=())}
     claims = {one["name"]: cache.get(PERSISTENTVOLUMECLAIM, where, claim) for one in volumes
               if one["name"] in disks and "ephemeral" not in one and (claim := claim_name(one))}  # fmt: skip
+    if vm is not None and (state := machinestate.kept_claim(vm, cache)) is not None:
+        claims[volume_name(source)] = state
     content = cache.get(VIRTUALMACHINESNAPSHOTCONTENT, where, content_name(snapshot))
     vmi = cache.get(VIRTUALMACHINEINSTANCE, where, source)
     kept = snapshotrevisions.names(_copies(snapshot, vm or {}))
@@ -139,7 +142,8 @@ def plan(seen: Seen) -> Plan:
             return Plan(fresh, 0.0)
         text = f"Successfully created VirtualMachineSnapshotContent {content_name(seen.snapshot)}"
         note = Note("Normal", "SuccessfulVirtualMachineSnapshotContentCreate", text, seen.snapshot)
-        return Plan((Create(VIRTUALMACHINESNAPSHOTCONTENT, _content(seen, seen.vm)),), _RETRY_S, (note,))
+        made = new_content(seen.snapshot, seen.vm, seen.claims, seen.started, copies)
+        return Plan((Create(VIRTUALMACHINESNAPSHOTCONTENT, made),), _RETRY_S, (note,))
     return Plan(again_in=max(_left_s(seen), 0.1))
 
 
@@ -183,10 +187,6 @@ def _obstacle(seen: Seen) -> str:
         return f" Unable to fetch ControllerRevision {namespace(seen.snapshot)}/{lost}"
     other = get(seen.vm, "status", "snapshotInProgress")
     return f' snapshot "{other}" in progress' if other and other != name(seen.snapshot) else ""
-
-
-def _content(seen: Seen, vm: Object) -> Object:
-    return new_content(seen.snapshot, vm, seen.claims, seen.started, _copies(seen.snapshot, vm))
 
 
 def status(seen: Seen, plan: Plan) -> Object | None:

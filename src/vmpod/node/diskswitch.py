@@ -60,6 +60,8 @@ def _writes(inserted: dict[str, Any], one: Switch) -> bool:
 
 async def go_over(qmp: Monitor, actions: list[dict[str, Any]]) -> None:
     """Raises Refused, and then no disk was changed, or Gone."""
+    if not actions:
+        return
     await qmp.execute("transaction", actions=actions)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,10 @@ from vmpod.drivers.disks.download import KINDS, Access
 from vmpod.drivers.disks.importer import Job
 from vmpod.kinds import CONFIGMAP, PERSISTENTVOLUMECLAIM, SECRET, VIRTUALMACHINESNAPSHOTCONTENT
 from vmpod.kinds.kind import Kind
+from vmpod.kinds.parts import machine_state
 from vmpod.model import meta
 from vmpod.model.meta import Object, name, namespace, uid
-from vmpod.node import cdiconfig, claimdisk, imports, layers
+from vmpod.node import cdiconfig, claimdisk, imports, layers, statelayers
 from vmpod.node.containerdisks import ContainerDisks
 from vmpod.node.copies import Copies
 from vmpod.node.imports import Progress
@@ -112,6 +114,10 @@ class Filler:
         if layer is None:
             contents = self._cache.list(VIRTUALMACHINESNAPSHOTCONTENT, namespace(claim))
             layer = snapshot.source_layer(contents, wanted)
+        if kept := statelayers.find(self._paths, layer):
+            machine = meta.annotations(claim).get(machine_state.VOLUME_OF, "")
+            await asyncio.to_thread(statelayers.put_back, kept, folder, machine)
+            return
         beneath = layers.chain(self._paths, layers.word(layer))[0]
         is_raw = beneath.format == "raw"
         virtual = formats.size_of(beneath.path) if is_raw else await overlay.virtual_bytes(beneath.path)

@@ -6,8 +6,9 @@ The record makes it whole. A machine whose engine is killed meanwhile is let go 
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from vmpod.base import log
@@ -15,7 +16,6 @@ from vmpod.base.clock import parse, rfc3339
 from vmpod.base.errors import Problem
 from vmpod.base.paths import Paths
 from vmpod.drivers.qemu import saving
-from vmpod.drivers.qemu.qmp import Monitor
 from vmpod.model.meta import Object, name, namespace, uid
 from vmpod.node import diskswitch, resting, saves, warmstart
 from vmpod.node.machine_resume import HELD
@@ -23,12 +23,15 @@ from vmpod.node.machine_watch import Watch
 from vmpod.node.translate.snapshot import Disk
 
 _log = log.get("snapshots")
+Keep = Callable[[], Awaitable[None]]
 
 
 async def take(
-    paths: Paths, content: Object, disks: tuple[Disk, ...], vmi: Object, watch: Watch, actions: list[dict[str, Any]]
+    paths: Paths, content: Object, disks: tuple[Disk, ...], vmi: Object, watch: Watch, actions: list[dict[str, Any]],
+    keep: Keep | None = None,
 ) -> datetime:
-    """Let QEMU go over to the new disks and write its memory, as of the same moment. Raises Problem."""
+    """Let QEMU go over to the new disks and write its memory, as of the same moment; `keep` copies what the machine
+    keeps beside its disks. Raises Problem."""
     known = saves.of_snapshot(paths, uid(content))
     if known is not None:
         return parse(str(known.record["at"]))
@@ -39,7 +42,12 @@ async def take(
     await resting.check_room(paths, watch.qmp)
     file = saves.begin_snapshot(paths, uid(content))
     begin = time.monotonic()
-    moment = await _hold(watch, watch.qmp, file, actions)
+    async with held(watch):
+        moment = datetime.now(UTC)
+        await diskswitch.go_over(watch.qmp, actions)
+        if keep is not None:
+            await keep()
+        await saving.save(watch.qmp, file)
     _log.info("memory of %s written in %.2f s", watch.machine.name, time.monotonic() - begin)
     saves.finish_snapshot(paths, uid(content), (started or {}) | {
         "namespace": namespace(vmi), "machine": name(vmi), "at": rfc3339(moment), "content": uid(content),
@@ -48,16 +56,18 @@ async def take(
     return moment
 
 
-async def _hold(watch: Watch, qmp: Monitor, file: Path, actions: list[dict[str, Any]]) -> datetime:
-    mark = watch.machine.folder.parent / HELD
+@asynccontextmanager
+async def held(watch: Watch) -> AsyncIterator[None]:
+    """A machine that runs stands still meanwhile; one that stands still stays so. Raises Gone, Refused."""
+    if watch.seen.run_state != "running":
+        yield
+        return
+    mark, qmp = watch.machine.folder.parent / HELD, watch.qmp
     mark.touch()  # first: should this engine die now, the next one lets the guest go on
     watch.observe(held=True)
     try:
         await qmp.stop()
-        moment = datetime.now(UTC)
-        await diskswitch.go_over(qmp, actions)
-        await saving.save(qmp, file)
-        return moment
+        yield
     finally:
         await saving.break_off(qmp)
         if await qmp.status() == "paused":

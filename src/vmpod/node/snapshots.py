@@ -25,17 +25,19 @@ from vmpod.kinds import (
     VIRTUALMACHINEINSTANCE,
     VIRTUALMACHINESNAPSHOTCONTENT,
 )
+from vmpod.kinds.parts.machine_state import volume_name
 from vmpod.kinds.parts.migration import is_active, is_migrating
 from vmpod.kinds.parts.snapshot_memory import is_wanted
 from vmpod.kinds.virtualmachinesnapshotcontent import PROTECTION
 from vmpod.model.meta import Object, get, name, namespace, uid
-from vmpod.node import claimdisk, diskswitch, layers, saves, snapshot_memory
+from vmpod.node import claimdisk, diskswitch, layers, saves, snapshot_memory, statelayers
 from vmpod.node.bases import Bases
 from vmpod.node.claims import plugged_claims_of
 from vmpod.node.diskswitch import Switch
 from vmpod.node.exporters import is_exporter
 from vmpod.node.machine_watch import Watch as MachineWatch
 from vmpod.node.machines import Machines
+from vmpod.node.snapshot_memory import Keep
 from vmpod.node.translate import claim as claims
 from vmpod.node.translate import snapshot
 from vmpod.node.translate.snapshot import ContentPlan, Disk, LetGo, Seen, Take
@@ -110,8 +112,9 @@ class Snapshots:
         others = [name(one) for one in plugged if vmi is None or uid(one) != uid(vmi)]
         if len(others) < len(plugged) and launcher and launcher not in users:
             users = (*users, launcher)  # which was made without it
+        state = volume_name(str(get(content, "spec", "source", "virtualMachine", "metadata", "name", default="")))
         return Disk(backup["volumeName"], wanted, claims.size_bytes(claim), bound, users, busy,
-                    next(iter(others), ""), str(backup.get("mark") or ""))  # fmt: skip
+                    next(iter(others), ""), str(backup.get("mark") or ""), backup["volumeName"] == state)  # fmt: skip
 
     async def _apply(self, action: Any) -> Written | None:
         match action:
@@ -143,46 +146,67 @@ class Snapshots:
 
     async def _freeze(self, seen: Seen) -> datetime:
         """When the disks were frozen. What is recorded holds the same data before and after QEMU's change."""
-        switches = []
+        switches, kept = [], []
         for disk in seen.disks:
             layer, folder = snapshot.layer_of(seen.content, disk.key), self._folder(disk)
             layers.hold(self._paths, layer)
+            if disk.is_state:
+                kept.append((layer, folder))
+                continue
             head = await claimdisk.freeze(self._paths, folder, disk.size_bytes, layer)
             if disk.users:
                 switches.append(Switch(disk.volume, layer, head))
         if not switches and is_wanted(seen.content):
             why = "the machine does not run, or none of its disks is on a claim"
             raise Problem("take a snapshot with memory", why, reason="NotSaved")
-        moment = await self._go_over(seen, switches) if switches else self._clock.now()
+        async def keep() -> None:
+            for layer, folder in kept:
+                await asyncio.to_thread(statelayers.take, self._paths, layer, folder)
+
+        if switches or any(disk.users for disk in seen.disks):
+            moment = await self._go_over(seen, switches, keep if kept else None)
+        else:
+            await keep()
+            moment = self._clock.now()
         for disk in seen.disks:
-            claimdisk.forget_old(self._paths, self._folder(disk))
+            if not disk.is_state:
+                claimdisk.forget_old(self._paths, self._folder(disk))
         return moment
 
     def _folder(self, disk: Disk) -> Path:
         return self._paths.volume(name(disk.bound or {}))
 
-    async def _go_over(self, seen: Seen, switches: list[Switch]) -> datetime:
+    async def _go_over(self, seen: Seen, switches: list[Switch], keep: Keep | None) -> datetime:
         vmi = self._machine(seen.content)
         watch = self._up(vmi) if vmi is not None else None
         if watch is None:
             raise Problem("take a snapshot", "the machine is starting or stopping", reason="Gone")
         actions = await diskswitch.ready(watch.qmp, switches)
         if vmi is not None and is_wanted(seen.content):
-            moment = await snapshot_memory.take(self._paths, seen.content, seen.disks, vmi, watch, actions)
+            disks = tuple(one for one in seen.disks if not one.is_state)
+            moment = await snapshot_memory.take(self._paths, seen.content, disks, vmi, watch, actions, keep)
         else:
-            moment = await self._freeze_running(watch, actions)
+            moment = await self._freeze_running(watch, actions, keep)
         await diskswitch.close_frozen(watch.qmp, switches)
         return moment
 
-    async def _freeze_running(self, watch: MachineWatch, actions: list[dict[str, Any]]) -> datetime:
-        if not actions:
+    async def _freeze_running(
+        self, watch: MachineWatch, actions: list[dict[str, Any]], keep: Keep | None
+    ) -> datetime:
+        """The machine stands still while what it keeps beside its disks is copied, if that is to be."""
+        if not actions and keep is None:
             return self._clock.now()
         stands = watch.freezer.is_held  # somebody holds it still already, and it is not ours to let go
         is_ours = watch.seen.guest.connected and not watch.seen.is_paused and not stands
         try:
             if is_ours:
                 await watch.freezer.freeze(_FREEZE_S)
-            await diskswitch.go_over(watch.qmp, actions)
+            if keep is None:
+                await diskswitch.go_over(watch.qmp, actions)
+            else:
+                async with snapshot_memory.held(watch):
+                    await diskswitch.go_over(watch.qmp, actions)
+                    await keep()
             return self._clock.now()
         finally:
             if is_ours:

@@ -10,6 +10,13 @@ PREFIX = f"{LABEL}-"
 SIZE = "10Mi"
 VOLUME = "vm-state"
 """The volume of the launcher pod that is this claim"""
+VOLUME_OF = "vmpod.io/state-of"
+"""Annotation of a claim that is filled with a state: the machine that it is for"""
+
+
+def volume_name(machine: str) -> str:
+    """What a snapshot calls the claim among the volumes of a machine."""
+    return f"{PREFIX}{machine}"
 
 
 def keeps_tpm(spec: Object) -> bool:

@@ -31,6 +31,7 @@ class Disk:
     is_busy: bool
     plugged_into: str = ""  # another running machine that has it as a hotplugged disk
     mark: str = ""  # what its layer is named by, where that is not the volume
+    is_state: bool = False  # the files with what UEFI and the TPM store
 
     @property
     def key(self) -> str:
