@@ -76,6 +76,7 @@ def test_what_is_plugged_in_is_written_to_and_keeps_it(plug: Product) -> None:
     assert ask(plug, VMI, "plug", "addvolume", adding("fast", "virtio")) == (202, "")
     is_plugged(plug, "fast")
     assert row(plug, "slow")["persistentVolumeClaimInfo"]["requests"] == {"storage": "24Mi"}
+    wait(lambda: row(plug, "slow").get("size") == 24 << 20, "its size is told", 60, 0.2)
     assert not machines.condition(plug, "vm", "plug", "RestartRequired")
     with shell(plug) as run:
         for disk in ("sda", "vdb"):

@@ -68,7 +68,8 @@ def test_what_kubectl_shows_of_a_machine(quick: Product) -> None:
         assert words in table, table
     status = quick.read("vmi", "quick")["status"]
     assert [one["phase"] for one in status["phaseTransitionTimestamps"]] == ["Pending", "Scheduling", "Scheduled", "Running"]
-    assert status["interfaces"][0]["ipAddress"] and status["volumeStatus"] == [{"name": "d", "target": "vda"}]
+    assert status["interfaces"][0]["ipAddress"] and status["volumeStatus"] == [
+        {"name": "d", "size": 1 << 20, "target": "vda"}]  # fmt: skip
     assert condition(quick, "vmi", "quick", "LiveMigratable")["status"] == "True"
     emulated = condition(quick, "vm", "quick", "SoftwareEmulation")
     assert not emulated or (emulated["status"] == "True" and emulated["reason"] == "NoKVM")

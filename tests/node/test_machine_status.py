@@ -51,6 +51,13 @@ def test_running() -> None:
     assert {one["type"]: one["status"] for one in found["conditions"]} == {"Ready": "True", "LiveMigratable": "True"}
 
 
+def test_a_disk_is_as_large_as_qemu_says_and_stays_so_while_it_is_not_asked() -> None:
+    obj, large = vmi(), [{"name": "root", "size": 1 << 20, "target": "vda"}]
+    found = tell(obj, replace(UP, disks={"root": 1 << 20, "gone": 1}))
+    assert found["volumeStatus"] == large
+    assert tell({**obj, "status": found}, UP)["volumeStatus"] == large
+
+
 def test_a_link_that_is_down_is_told() -> None:
     assert [one["linkState"] for one in tell(vmi(), replace(UP, down=frozenset({"default"})))["interfaces"]] == ["down"]
 

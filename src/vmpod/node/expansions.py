@@ -14,7 +14,7 @@ from vmpod.client.cache import Cache
 from vmpod.client.client import Client
 from vmpod.kinds import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, STORAGECLASS
 from vmpod.model.meta import Object, get, name, namespace
-from vmpod.node import claimdisk
+from vmpod.node import claimdisk, disksizes
 from vmpod.node.claimdisk import ClaimDisk
 from vmpod.node.diskusers import machine_on
 from vmpod.node.machines import Machines
@@ -87,6 +87,7 @@ class Expansions:
             if f"ua-{volume}" in str(one.get("qdev")).split("/") and one.get("inserted"):
                 node = one["inserted"]["node-name"]
                 await watch.qmp.execute("block_resize", **{"node-name": node, "size": size_bytes})
+                watch.observe(disks=await disksizes.measure(watch.qmp))
                 return
         raise Problem("grow a disk", f"the machine {name(vmi)} has no disk {volume}", reason="NotFound")
 

@@ -18,7 +18,7 @@ from vmpod.drivers.qemu.qmp import Event, Gone, Monitor, Refused
 from vmpod.kinds.parts.migration import active_launcher
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get
-from vmpod.node import machine_files, machine_growth, machine_links, machine_probes, machine_resume
+from vmpod.node import disksizes, machine_files, machine_growth, machine_links, machine_probes, machine_resume
 from vmpod.node.machine_credentials import OFFLINE, Keeper
 from vmpod.node.machine_freeze import Freezer
 from vmpod.node.machine_stages import Ascent
@@ -262,8 +262,8 @@ class Watch:
             state = await qmp.status()
         connected = await qmp.is_agent_connected(AGENT_CHARDEV)
         guest = self.seen.guest if connected and self.seen.guest.connected else Guest(connected=connected)
-        size = await machine_growth.measure(qmp)
-        self.observe(run_state=state, machine_type=kind, guest=guest, down=down, trouble=None, size=size)
+        size, disks = await machine_growth.measure(qmp), await disksizes.measure(qmp)
+        self.observe(run_state=state, machine_type=kind, guest=guest, down=down, trouble=None, size=size, disks=disks)
         self.is_fresh = True
         self._size_news.set()
         self._agent_news.set()

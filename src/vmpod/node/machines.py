@@ -26,18 +26,17 @@ from vmpod.drivers.podman.spec import ContainerSpec
 from vmpod.drivers.qemu import migration as qemu
 from vmpod.drivers.qemu.args import cpu
 from vmpod.drivers.qemu.migration import Place
-from vmpod.drivers.qemu.qmp import Gone, Refused
 from vmpod.kinds import CONFIGMAP, KUBEVIRT, PERSISTENTVOLUMECLAIM, POD, SECRET, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts import kubevirt_config
-from vmpod.kinds.parts.hotplug import hotpluggable
 from vmpod.kinds.parts.migration import JOB, comes_from, is_active, is_awaiting, is_moving_unpaused
 from vmpod.model import conditions, status
 from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.selectors import from_map
-from vmpod.node import hotplug, machine_asks, machine_checks, machine_files, machine_links, nicplug, replug
+from vmpod.node import machine_asks, machine_checks, machine_files, machine_links, replug
 from vmpod.node.duplexes import ConnectionDuplex
 from vmpod.node.machine_around import Neighbours
+from vmpod.node.machine_plugs import Plugging, Plugs
 from vmpod.node.machine_streams import Datagrams, Seated, open_tcp, open_udp
 from vmpod.node.machine_watch import Machine, Watch
 from vmpod.node.pinning import Pins
@@ -57,7 +56,6 @@ _LAUNCHER = {"kubevirt.io": "virt-launcher"}
 _NOT_RUNNING = "VMI is not running"
 _LAST_LINES = 5
 _TRIES = 5
-_PLUG_AGAIN_S = 2.0
 _log = log.get("machines")
 
 
@@ -75,12 +73,6 @@ class Net(Protocol):
     """What is asked of the network."""
 
     def attachments(self) -> list[Attachment]: ...
-
-
-class Plugs(Protocol):
-    """Who makes a disk ready for a machine that runs."""
-
-    async def plugged(self, volume: Object, pod: Object) -> PreparedVolume: ...
 
 
 class Machines:
@@ -109,7 +101,6 @@ class Machines:
         self._network = network
         self._podman = podman
         self._volumes = volumes
-        self._plugging: set[str] = set()
         self._enqueue = enqueue
         self._events = events or Recorder(client, "virt-handler", facts.hostname)
         self._clock = clock or SystemClock()
@@ -119,6 +110,7 @@ class Machines:
         self._writing: dict[str, asyncio.Lock] = {}
         self._tasks = Tasks()
         self._resting = Resting(cache, paths, self._events, self._tasks)
+        self._plugging = Plugging(cache, volumes, self._tasks, self.vmi, self._attachment, self._note)
 
     # life ------------------------------------------------------------------------------------------------
 
@@ -167,7 +159,7 @@ class Machines:
                 watch.wish(vmi)
                 if get(vmi, "status", "phase") == "Scheduled":
                     self._changed(watch)
-                self._plug(watch)
+                self._plugging.begin(watch)
 
     async def _wake(self, watch: Watch, vmi: Object) -> None:
         """The guest has come to this launcher, as ready as it was in the other."""
@@ -178,68 +170,11 @@ class Machines:
         """The machines that are followed of an instance: two while it moves, else one."""
         return [one for one in self._watches.values() if one.machine.uid == uid(vmi)]
 
-    def _plug(self, watch: Watch) -> None:
-        """Bring the disks that come and go to what the VMI says, in the background; one work for each machine."""
-        if watch.seen.is_up and not watch.dormant and watch.machine.pod_uid not in self._plugging:
-            self._plugging.add(watch.machine.pod_uid)
-            self._tasks.start(self._plug_all(watch), f"disks of {watch.machine.name}")
-
     def rewired(self, pod_uid: str, attachment: Attachment) -> None:
         """The pod of a machine that runs has other cards on further networks now: the machine shall have them too."""
         if watch := self._watches.get(pod_uid):
             watch.observe(links=attachment.links)
-            self._plug(watch)
-
-    async def _plug_all(self, watch: Watch) -> None:
-        try:
-            while not await self._plug_once(watch):
-                await asyncio.sleep(_PLUG_AGAIN_S)
-        except (Gone, Refused) as problem:
-            _log.debug("disks of %s: %s", watch.machine.name, problem)
-        finally:
-            self._plugging.discard(watch.machine.pod_uid)
-
-    async def _plug_once(self, watch: Watch) -> bool:
-        """Whether nothing is left to do."""
-        pod = self._cache.get(POD, watch.machine.namespace, watch.machine.pod)
-        vmi = self.vmi(pod) if pod is not None else None
-        if pod is None or vmi is None or not watch.seen.is_up or is_deleting(pod):
-            return True
-        there, launcher = vmi, pod
-        done = await hotplug.settle(
-            watch.qmp, there, lambda volume: self._volumes.plugged(volume, launcher),
-            lambda volume, state: self._plugged(watch, volume, state),
-            lambda volume: watch.seen.plugged.get(volume, ("",))[0] == "Ready",
-        )
-        if done:
-            kept = hotpluggable(there["spec"])
-            watch.observe(plugged={one: state for one, state in watch.seen.plugged.items() if one in kept})
-        done &= await self._plug_cards(watch, there, launcher)
-        return done and get(self.vmi(pod), "spec") == get(there, "spec")
-
-    async def _plug_cards(self, watch: Watch, vmi: Object, pod: Object) -> bool:
-        """Whether the machine has the cards that it shall have, as far as the network has made them."""
-        attachment = self._attachment(uid(pod))
-        done = await nicplug.settle(
-            watch.qmp, vmi, attachment, lambda kind, reason, message: self._note(watch, kind, reason, message),
-            watch.mark_cards,
-        )
-        before, has = watch.seen.cards, await nicplug.cards(watch.qmp)
-        watch.observe(cards=has)
-        if before is not None and has - before:
-            watch.refresh_links()
-        return done and attachment == self._attachment(uid(pod))
-
-    def _plugged(self, watch: Watch, volume: str, state: hotplug.State) -> None:
-        known = dict(watch.seen.plugged)
-        if volume in known and known[volume] == (state.phase, state.reason, state.message):
-            return
-        if known.get(volume, ("", "", ""))[2] != state.message:
-            self._note(watch, "Warning" if state.is_trouble else "Normal", state.reason, state.message)
-        known[volume] = (state.phase, state.reason, state.message)
-        if state.phase == "UnMountedFromPod":
-            del known[volume]
-        watch.observe(plugged=known)
+            self._plugging.begin(watch)
 
     # what should be --------------------------------------------------------------------------------------
 
@@ -383,7 +318,7 @@ class Machines:
         return machine_status.is_ready(watch.seen) if watch else "the machine was not seen yet"
 
     def _changed(self, watch: Watch) -> None:
-        self._plug(watch)
+        self._plugging.begin(watch)
         self._enqueue((watch.machine.namespace, watch.machine.pod))
         self._tasks.start(self._write(watch), f"status of {watch.machine.name}")
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from vmpod.base.clock import rfc3339
 from vmpod.drivers.net.links import Link
-from vmpod.kinds.parts import machine_state
 from vmpod.kinds.parts.hotplug import source_name
 from vmpod.kinds.parts.migration import MIGRATABLE, obstacle
 from vmpod.model import conditions, quantity
@@ -81,6 +80,8 @@ class Observed:
     trouble: tuple[str, str] | None = None
     plugged: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     """volume that came or goes while the machine runs → phase, reason, message"""
+    disks: Mapping[str, int] = field(default_factory=dict)
+    """volume → bytes of the disk that the guest sees"""
     exit_code: int | None = None
     stop_wished: bool = False
     guest_stopped: bool = False
@@ -249,8 +250,12 @@ def _volumes(
     full = places.keys() & sources.keys()  # an empty drive has no volume
     names = sorted({one for one, row in known.items() if "hotplugVolume" not in row} | {*full, *seen.plugged})
     rows = [{**known.get(one, {"name": one}), **({"target": places[one]} if one in places else {})} for one in names]
-    sources |= {one: one for one in names if one.startswith(machine_state.PREFIX) and one not in sources}
-    return [row | _claim(claim(sources.get(row["name"], ""))) | _plugged(row["name"], pod, seen) for row in rows]
+    named = {one: get(known.get(one), "persistentVolumeClaimInfo", "claimName") for one in names}
+    sources |= {one: one for one in names if one == named[one] and one not in sources}  # that of its state
+    for row in rows:
+        row |= _claim(claim(sources.get(row["name"], ""))) | _plugged(row["name"], pod, seen)
+        row |= {"size": seen.disks[row["name"]]} if row["name"] in seen.disks else {}
+    return rows
 
 
 def _claim(found: Object | None) -> Object:
