@@ -136,3 +136,10 @@ def test_line(spec: Object, status: Object, cells: list[object]) -> None:
     obj["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
     assert header(SERVICE, wide=True) == "NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE SELECTOR"
     assert line(SERVICE, obj, NOW, wide=True) == ["web", *cells, "60m", "app=web"]
+
+
+@pytest.mark.parametrize("wrong", [True, 1, "x", {"a": 1}])
+def test_a_line_of_addresses_that_are_no_list(wrong: object) -> None:
+    obj = _stored(clusterIPs=wrong, externalIPs=wrong)
+    obj["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    assert line(SERVICE, obj, NOW, wide=True)[1:4] == ["ClusterIP", "10.96.0.9", "<none>"]

@@ -92,13 +92,19 @@ def _copy(target: Object, source: Object, keys: tuple[str, ...]) -> None:
 
 def _cluster_ip_cell(obj: Object) -> str:
     spec = mapping(obj.get("spec"))
-    addresses = spec.get("clusterIPs") or [spec.get("clusterIP")]
+    addresses = _listed(spec, "clusterIPs") or [spec.get("clusterIP")]
     return str(addresses[0] or NONE)
+
+
+def _listed(spec: Object, key: str) -> list[object]:
+    """A list field; what is none reads as empty."""
+    found = spec.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _external_ip_cell(obj: Object) -> str:
     spec = mapping(obj.get("spec"))
-    given = [str(address) for address in spec.get("externalIPs") or []]
+    given = [str(address) for address in _listed(spec, "externalIPs")]
     match text(spec, "type"):
         case "ClusterIP" | "NodePort":
             return ",".join(given) or NONE
