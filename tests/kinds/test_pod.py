@@ -106,6 +106,14 @@ def test_qos_class(resources: Object, quality: str) -> None:
     assert qos_class(POD.default(container(resources=resources))["spec"]) == quality
 
 
+def test_the_log_of_a_console_takes_nothing_from_the_quality() -> None:
+    """It is listed in launcher pods and never run."""
+    whole = {"limits": {"cpu": "1", "memory": "1Gi"}}
+    spec = {"containers": [{"name": "compute", "image": "i", "resources": whole}],
+            "initContainers": [{"name": "guest-console-log", "image": "i", "restartPolicy": "Always"}]}  # fmt: skip
+    assert qos_class(spec) == "Guaranteed"
+
+
 MAIN = "spec.containers[0]"
 WRONG: list[tuple[str, Object, str]] = [
     ("no containers", pod(containers=[]), "spec.containers: Required value"),

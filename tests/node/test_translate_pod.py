@@ -172,19 +172,6 @@ def test_root_is_refused_where_it_must_not_be(user: int | None, image_user: str)
         security(pod(), {"name": "a", "securityContext": own}, image_user)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "quality"),
-    [
-        ({}, "BestEffort"),
-        ({"requests": {"cpu": "1"}}, "Burstable"),
-        ({"limits": {"cpu": "1", "memory": "1Gi"}}, "Guaranteed"),
-        ({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}, "Burstable"),
-    ],
-)
-def test_quality_of_service(wanted: Object, quality: str) -> None:
-    assert resources.qos_class(pod({"resources": wanted})) == quality
-
-
 def test_limits_and_fields() -> None:
     container = {"resources": {"limits": {"cpu": "250m", "memory": "64Mi"}, "requests": {"cpu": "100m"}}}
     found = resources.limits(container)

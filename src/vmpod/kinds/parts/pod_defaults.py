@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmpod.kinds.parts import console_log
 from vmpod.kinds.parts.images import pull_policy
 from vmpod.kinds.parts.reading import dig, entries, fill, fill_count, mapping, section, set_keys, text
 from vmpod.model import quantity
@@ -169,10 +170,12 @@ def _default_field_refs(source: object) -> None:
 
 
 def qos_class(spec: object) -> str:
-    """BestEffort, Burstable or Guaranteed: pkg/apis/core/v1/helper/qos."""
+    """BestEffort, Burstable or Guaranteed, by cpu and memory of what runs: pkg/apis/core/v1/helper/qos."""
     requests: set[tuple[str, bool]] = set()
     guaranteed = True
     for container in all_containers(spec):
+        if console_log.is_it(container):
+            continue
         asked, capped = dig(container, "resources", "requests"), dig(container, "resources", "limits")
         for name in ("cpu", "memory"):
             if _amount(asked.get(name)) or _amount(capped.get(name)):

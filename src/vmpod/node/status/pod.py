@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmpod.base import clock
+from vmpod.kinds.parts.pod_defaults import qos_class
 from vmpod.model import conditions, meta
 from vmpod.model.meta import Object
 from vmpod.node import pods
@@ -19,7 +20,6 @@ from vmpod.node.seen import (
     uses_host_network,
 )
 from vmpod.node.status.containers import console_log_status, container_status
-from vmpod.node.translate.resources import qos_class
 
 _ORDER = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 
@@ -34,7 +34,7 @@ def status(seen: Seen, plan: NodePlan) -> Object | None:
     mains = [container_status(seen, one, init=False) for one in main_containers(pod)]
     fresh = before | {"phase": _phase(seen, pod, inits, mains)} | _addresses(seen, pod, before)
     fresh["startTime"] = before.get("startTime") or clock.rfc3339(seen.now)
-    fresh["qosClass"] = before.get("qosClass") or qos_class(pod)
+    fresh["qosClass"] = before.get("qosClass") or qos_class(pod.get("spec"))
     fresh["containerStatuses"] = mains
     if inits := [*inits, *console_log_status(pod, mains)]:
         fresh["initContainerStatuses"] = inits

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from vmpod.drivers.podman import container as labels_
 from vmpod.drivers.podman.images import Image
 from vmpod.drivers.podman.spec import ContainerSpec, Mount
+from vmpod.kinds.parts.pod_defaults import qos_class
 from vmpod.model import meta
 from vmpod.model.meta import Object
 from vmpod.node.prepared import PreparedVolume
@@ -92,7 +93,7 @@ def translate(pod: Object, container: Object, setting: Setting) -> Translated:
         tty=bool(container.get("tty")),
         host_pid=bool(meta.get(pod, "spec", "hostPID")),
         host_ipc=bool(meta.get(pod, "spec", "hostIPC")),
-        oom_score_adj=_OOM_ADJUSTMENT.get(resources.qos_class(pod)),
+        oom_score_adj=_OOM_ADJUSTMENT.get(qos_class(pod.get("spec"))),
         **asked,
     )
     return Translated(spec, tuple(mounts))

@@ -1,13 +1,10 @@
-"""Requests and limits of containers: control group values, quality of service, resourceFieldRef."""
+"""Requests and limits of containers: control group values, resourceFieldRef."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
 
 from vmpod.drivers.podman.spec import Limits
-from vmpod.kinds.parts import console_log
 from vmpod.model import meta, quantity
 from vmpod.model.meta import Object
 
@@ -27,32 +24,6 @@ def limits(container: Object) -> Limits:
         cpu_milli=quantity.to_milli(said["cpu"]) if said.get("cpu") else 0,
         cpu_shares=shares,
     )
-
-
-def _all_containers(pod: Object) -> Iterable[Object]:
-    found = meta.get(pod, "spec", default={})
-    return (*(found.get("initContainers") or ()), *(found.get("containers") or ()))
-
-
-def qos_class(pod: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, by cpu and memory of all containers (component-helpers' qos) that run."""
-    guaranteed, anything = True, False
-    for container in _all_containers(pod):
-        if console_log.is_it(container):
-            continue
-        said, asked = (_positive(meta.get(container, "resources", key, default={})) for key in ("limits", "requests"))
-        anything = anything or bool(said or asked)
-        requests = said | asked
-        if set(said) != {"cpu", "memory"} or any(requests[key] != said[key] for key in said):
-            guaranteed = False
-    if not anything:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
-
-
-def _positive(resources: dict[str, Any]) -> dict[str, Decimal]:
-    found = {key: quantity.parse(value) for key, value in resources.items() if key in ("cpu", "memory")}
-    return {key: value for key, value in found.items() if value > 0}
 
 
 def field(container: Object, resource: str, divisor: object, *, cpus: int, memory_bytes: int) -> str:
