@@ -253,7 +253,8 @@ class Claims:
         is_kept = False
         try:
             path = await upload.arrived() if upload else self._arrived(claim)
-            job = imports.job_for(self._paths, "file", str(path), name="the uploaded image", ours=True)
+            job = imports.job_for(self._paths, "file", str(path), name="the uploaded image", ours=True,
+                                  sha256=upload.sha256 if upload else "")  # fmt: skip
             async with self._disks.bases.kept():
                 await self._filler.take(claim, self._folder(volume), job, self._progress_of(claim))
             reserved = await self._filler.reserve(claim, self._folder(volume))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -39,7 +40,10 @@ class Upload:
         self._folder.mkdir(mode=0o700)
         self._path = self._folder / "download"
         self._file = self._path.open("wb")
+        self._digest = hashlib.sha256()
         self._is_archive = archive
+        self._writing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writing.set_result(None)
         self._arrived: asyncio.Future[Path] = asyncio.get_running_loop().create_future()
         self._result: asyncio.Future[Problem | None] = asyncio.get_running_loop().create_future()
         self._told = False
@@ -51,7 +55,11 @@ class Upload:
         if self.task is None or self.task.done():
             raise unavailable("the claim is gone")
         try:
-            await asyncio.to_thread(self._write if data else self._finish, data)
+            await self._writing
+            if data:  # written while the next part comes
+                self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, data))
+            else:
+                await asyncio.to_thread(self._finish)
         except Problem as problem:
             raise _refused(problem) from None
         except (OSError, ValueError) as fault:  # ValueError: closed, the claim is being deleted
@@ -66,6 +74,7 @@ class Upload:
         self._check_size(self._taken)
         fetch.check_room(_WHAT, self._folder.parent, len(data))
         self._file.write(data)
+        self._digest.update(data)
 
     def _check_size(self, size: int) -> None:
         """Raises Problem for more bytes than any image has that fits into the claim."""
@@ -73,7 +82,12 @@ class Upload:
             why = f"its {size} bytes or more are larger than the claim"
             raise Problem(_WHAT, why, "upload into a larger claim", "TooSmall")
 
-    def _finish(self, _: bytes) -> None:
+    @property
+    def sha256(self) -> str:
+        """Of what has arrived."""
+        return self._digest.hexdigest()
+
+    def _finish(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -108,6 +122,7 @@ class Upload:
     def end(self, problem: Problem | None) -> None:
         """Tell whoever waits how it ended; what still comes is refused."""
         self._file.close()
+        self._writing.add_done_callback(lambda last: last.cancelled() or last.exception())  # nobody waits for it now
         if not self._result.done():
             self._result.set_result(problem)
 

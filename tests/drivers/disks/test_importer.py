@@ -90,6 +90,7 @@ def test_an_upload_becomes_the_base_itself(tmp_path: Path, raw: Path) -> None:
     base = importer.run(job(tmp_path, source, ours=True))
     assert (tmp_path / "bases" / f"{base.sha256}.qcow2").samefile(source)
     assert importer.run(job(tmp_path, source, ours=True)) == base, "as after an engine that was killed"
+    assert importer.run(job(tmp_path, source, ours=True, sha256=base.sha256)) == base, "as hashed while it came"
     assert is_clean(tmp_path)
 
 
@@ -270,6 +271,23 @@ def test_what_an_earlier_importer_left_is_gone_on_with(
     base = importer.run(job(tmp_path, source, "http", checksum=f"sha256:{digest}", kept=str(kept)))
     assert content(tmp_path, base.sha256) == raw.read_bytes() and is_clean(tmp_path)
     assert (asked[0][0] if asked else None) == asked_for
+
+
+@pytest.mark.parametrize("left", [0, 70_000])
+@pytest.mark.parametrize("algorithm", ["", "md5", "sha256"])
+def test_a_qcow2_is_named_by_what_came(tmp_path: Path, raw: Path, server: str, algorithm: str, left: int) -> None:
+    """Whether it was hashed on the way or afterwards, in one go or in two."""
+    image, kept = raw.with_suffix(".qcow2"), tmp_path / "staging" / "download-1"
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(image)], check=True)
+    source, whole = f"{server}/breaks/{image.name}", image.read_bytes()
+    if left:
+        kept.mkdir(parents=True)
+        (kept / "download").write_bytes(whole[:left])
+        unfinished.note(kept, Part(source, len(whole), '"same"'))
+    checksum = f"{algorithm}:{hashlib.new(algorithm, whole).hexdigest()}" if algorithm else ""
+    base = importer.run(job(tmp_path, source, "http", checksum=checksum, kept=str(kept)))
+    assert base.sha256 == hashlib.sha256(whole).hexdigest() and is_clean(tmp_path)
+    assert (tmp_path / "bases" / f"{base.sha256}.qcow2").read_bytes() == whole
 
 
 def test_a_server_that_has_no_such_rest_is_asked_for_all(tmp_path: Path, raw: Path, server: str) -> None:

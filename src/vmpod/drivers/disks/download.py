@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import http.client
 import os
 import re
@@ -17,8 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from vmpod.base.errors import Problem
-from vmpod.drivers.disks import buckets, unfinished
+from vmpod.drivers.disks import buckets, formats, unfinished
 from vmpod.drivers.disks.buckets import Signer
+from vmpod.drivers.disks.digests import Beside
 from vmpod.drivers.disks.fetch import check_room
 from vmpod.drivers.disks.unfinished import Part
 
@@ -51,9 +51,18 @@ class Access:
     proxies: tuple[tuple[str, str], ...] = ()  # variables of the environment, as http_proxy
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """A file that is here; `sha256` of its content is empty where nobody computed it while it came."""
+
+    path: Path
+    sha256: str = ""
+
+
 @dataclass
 class _Transfer:
-    """A download on its way into a folder. Without an `algorithm` nothing is hashed.
+    """A download on its way into a folder. Without an `algorithm` only a qcow2 that comes in one go is hashed, as it
+    becomes a base as it is.
 
     `version` names what is being sent, where the server can go on with it in the middle.
     """
@@ -72,7 +81,8 @@ class _Transfer:
 
     def begin(self) -> None:
         self.done = 0
-        self.digest = hashlib.new(self.algorithm) if self.algorithm else None
+        self.digest = Beside(self.algorithm) if self.algorithm else None
+        self.whole: Beside | None = None
 
     def begin_anew(self, out: IO[bytes]) -> None:
         """Forget what has come: there is another version now."""
@@ -82,6 +92,12 @@ class _Transfer:
     @property
     def is_whole(self) -> bool:
         return bool(self.length) and self.done == self.length
+
+    @property
+    def sha256(self) -> str:
+        """Of all that came; empty where it is not known."""
+        known = self.digest if self.algorithm == "sha256" else self.whole
+        return known.hexdigest() if known else ""
 
     def take_up(self, out: IO[bytes]) -> None:
         """Go on with what an earlier importer left, unless it is a part of something else."""
@@ -109,8 +125,10 @@ class _Transfer:
                     out.write(block)
                 else:  # a hole
                     out.truncate(self.done + len(block))
-                if self.digest:
-                    self.digest.update(block)
+                if not self.done and not self.digest and block.startswith(formats.QCOW2):
+                    self.whole = Beside()
+                for digest in filter(None, (self.digest, self.whole)):
+                    digest.update(block)
                 self.done += len(block)
                 if self.length and self.done % (16 * _CHUNK) < _CHUNK:
                     self.progress({"phase": "download", "percent": round(100 * self.done / self.length, 2)})
@@ -130,7 +148,7 @@ class _Transfer:
 
 def download(
     source: str, folder: Path, *, checksum: str, progress: Progress, access: Access = Access(), kind: str = "http"
-) -> Path:
+) -> Fetched:
     """Fetch an http or https URL into a folder; `checksum` is `ALGORITHM:HEX` or empty. Raises Problem.
 
     What an earlier importer left there is gone on with. The kinds s3 and gcs are objects in buckets.
@@ -151,7 +169,7 @@ def download(
     if transfer.digest and transfer.digest.hexdigest() != expected:
         why = f"its {algorithm} is {transfer.digest.hexdigest()}, not {expected}"
         raise Problem(what, why, "correct the checksum or the URL", "Checksum")
-    return target
+    return Fetched(target, transfer.sha256)
 
 
 def _signer(kind: str, url: str, access: Access) -> Signer:

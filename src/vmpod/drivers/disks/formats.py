@@ -18,6 +18,8 @@ from vmpod.base import files
 from vmpod.base.errors import Problem
 
 _SECTOR = 512
+QCOW2 = b"QFI\xfb"
+"""how every qcow2 begins"""
 _QCOW2_DATA_FILE = 1 << 2  # incompatible feature "external data file" (QEMU docs/interop/qcow2.txt)
 _DESCRIPTOR_ROOM = 64 * 1024
 _TABLE_ROOM = 32 << 20  # QEMU's own limit
@@ -59,7 +61,7 @@ def check_own(path: Path, base: str) -> None:
     with open_plain(path) as file:
         head = file.read(4096)
         named = _named_in(file, head)
-    if not head.startswith(b"QFI\xfb") or len(head) < _NEEDED_BYTES["qcow2"]:
+    if not head.startswith(QCOW2) or len(head) < _NEEDED_BYTES["qcow2"]:
         raise Problem(f"use the disk {path}", "it is not a qcow2 image any more", f"qemu-img check {path}", "Damaged")
     if struct.unpack(">I", head[4:8])[0] >= 3 and struct.unpack(">Q", head[72:80])[0] & _QCOW2_DATA_FILE:
         named = "an external data file"
@@ -83,7 +85,7 @@ def is_unwritten(path: Path) -> bool:
         head = file.read(_NEEDED_BYTES["qcow2"]).ljust(_NEEDED_BYTES["qcow2"], b"\0")
         entries, offset = struct.unpack(">IQ", head[36:48])
         file.seek(min(offset, _FAR))
-        return head.startswith(b"QFI\xfb") and not any(file.read(min(entries * 8, _TABLE_ROOM)))
+        return head.startswith(QCOW2) and not any(file.read(min(entries * 8, _TABLE_ROOM)))
 
 
 def compression(path: Path) -> str:
@@ -120,7 +122,7 @@ def detect(path: Path) -> str:
 
 
 def _by_magic(path: Path, head: bytes, size: int) -> str:
-    if head.startswith(b"QFI\xfb"):
+    if head.startswith(QCOW2):
         return "qcow2" if len(head) >= 8 and struct.unpack(">I", head[4:8])[0] >= 2 else ""
     if head.startswith((b"KDMV", b"COWD")) or head.lstrip().startswith(b"# Disk DescriptorFile"):
         return "vmdk"

@@ -27,7 +27,7 @@ from typing import Any
 from vmpod.base import proc
 from vmpod.base.errors import Problem
 from vmpod.drivers.disks import archives, fetch, formats, split, trees, unfinished
-from vmpod.drivers.disks.download import KINDS, Access, download
+from vmpod.drivers.disks.download import KINDS, Access, Fetched, download
 from vmpod.drivers.disks.inspect import check, inspect
 from vmpod.drivers.disks.lifeline import end_with
 from vmpod.drivers.disks.pour import pour
@@ -58,6 +58,7 @@ class Job:
     architecture: str = ""  # of an image in a registry
     kept: str = ""  # of a source over HTTP: the folder where what has come stays when this process is ended
     ours: bool = False  # a file of our own that nobody writes any more: it may become the base itself
+    sha256: str = ""  # of such a file, where it is known
 
 
 @dataclass(frozen=True)
@@ -110,21 +111,21 @@ def no_room(what: str, error: OSError, folder: str) -> Problem:
 
 def _import(job: Job, folder: Path, what: str, access: Access) -> Base:
     if job.kind == "member":
-        found = _local_file(job, folder, access)
-        size = found.stat().st_size
-        return Base(_keep(found, Path(job.bases), ".file"), size)
+        member = _local_file(job, folder, access).path
+        size = member.stat().st_size
+        return Base(_keep(member, Path(job.bases), ".file"), size)
     if job.kind == "folder":
         return Base("", asyncio.run(_copy_folder(job, folder / "files", what)))
-    path = _local_file(job, folder, access)
-    is_owned = _use_up(path, folder, job)
-    path = _whole(path, folder, job, owned=is_owned)
+    found = _local_file(job, folder, access)
+    is_owned = _use_up(found.path, folder, job)
+    path = _whole(found.path, folder, job, owned=is_owned)
     if job.target:
         return Base("", _place_files(path, folder / "files", job))
     info = asyncio.run(_looked_at(path, split.FORMAT if job.kind == "split" else ""))
     made, digest = folder / "disk.qcow2", ""
     is_owned = is_owned or path.parent == folder
     if info.format == "qcow2":
-        digest = _copy(path, made, job, owned=is_owned)
+        digest = _copy(path, made, job, owned=is_owned) or (found.sha256 if path == found.path else "")
     elif info.format == "raw" and is_owned and path.stat().st_size % _SECTOR == 0:
         pour(path, made, lambda done: say({"phase": "convert", "percent": round(100 * done / info.virtual_bytes, 2)}))
     else:
@@ -203,23 +204,23 @@ async def _convert(argv: list[str], what: str, bases: str) -> None:
         raise proc.failure(what, done)
 
 
-def _local_file(job: Job, folder: Path, access: Access) -> Path:
+def _local_file(job: Job, folder: Path, access: Access) -> Fetched:
     """The image as a file here: fetched, taken out of a container image, or where it already lies."""
+    target = folder / "disk"
     if job.kind in ("layout", "member"):
-        target = folder / "disk"
         layout.copy_disk(Path(job.source), target, path=job.inner, image=job.name)
-        return target
+        return Fetched(target)
     if job.kind == "registry":
-        return _from_registry(job, folder, access)
+        return Fetched(_from_registry(job, folder, access))
     if job.kind in KINDS:
         place = Path(job.kept) if job.kept else folder
         return download(job.source, place, checksum=job.checksum, progress=say, access=access,
                         kind=job.kind)  # fmt: skip
     path = _existing(Path(job.source))
     if not job.inner:
-        return path
-    archives.copy(path, job.inner, folder / "disk", say)
-    return folder / "disk"
+        return Fetched(path, job.sha256)
+    archives.copy(path, job.inner, target, say)
+    return Fetched(target)
 
 
 def _from_registry(job: Job, folder: Path, access: Access) -> Path:

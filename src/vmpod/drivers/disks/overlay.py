@@ -42,7 +42,7 @@ async def virtual_bytes(path: Path) -> int:
     """The size that the guest sees of a qcow2 image of ours, in bytes (header field `size`)."""
     with formats.open_plain(path) as file:
         head = file.read(32)
-    if not head.startswith(b"QFI\xfb"):
+    if not head.startswith(formats.QCOW2):
         raise Problem(f"use the disk {path}", "it is not a qcow2 image any more", f"qemu-img check {path}", "Damaged")
     return int.from_bytes(head[24:32], "big")
 
@@ -74,7 +74,7 @@ def is_untouched(path: Path) -> bool:
     with formats.open_plain(path) as file:
         head = file.read(48)
         entries, offset = int.from_bytes(head[36:40], "big"), int.from_bytes(head[40:48], "big")
-        if not head.startswith(b"QFI\xfb") or entries > _MOST_ENTRIES:
+        if not head.startswith(formats.QCOW2) or entries > _MOST_ENTRIES:
             return False
         file.seek(min(offset, 1 << 40))
         return file.read(entries * 8) == bytes(entries * 8)
