@@ -9,6 +9,7 @@ import pytest
 from vmpod.controllers import datasource, garbage, storageprofile
 from vmpod.controllers import datavolume as controller
 from vmpod.kinds import (
+    CDICONFIG,
     DATASOURCE,
     DATAVOLUME,
     PERSISTENTVOLUMECLAIM,
@@ -89,6 +90,22 @@ def test_the_claim_asks_for_its_content(source: Object, expected: dict[str, str]
     assert made["spec"]["resources"] == _STORAGE["resources"]
     assert meta.labels(made)["app"] == "containerized-data-importer"
     assert meta.controller_of(made) is not None
+
+
+@pytest.mark.parametrize(("config", "said", "asked"), [
+    (None, None, "false"), ({}, None, "false"), ({"preallocation": True}, None, "true"),
+    ({"preallocation": True}, False, "false"), ({"preallocation": False}, True, "true"),
+])  # fmt: skip
+def test_room_is_reserved_as_the_configuration_says_unless_the_volume_does(
+    config: Object | None, said: bool | None, asked: str
+) -> None:
+    world = World()
+    if config is not None:
+        world.put(CDICONFIG, {"metadata": {"name": "config"}, "spec": config})
+    spec = {"source": {"blank": {}}, "storage": _STORAGE} | ({} if said is None else {"preallocation": said})
+    world.put(DATAVOLUME, {"metadata": {"name": "disk", "namespace": "default"}, "spec": spec})
+    world.settle({controller: {}})
+    assert meta.annotations(claim(world))[_ANNOTATION + "preallocation.requested"] == asked
 
 
 def test_an_import_is_followed_to_its_end() -> None:

@@ -88,10 +88,11 @@ def claim(volume: Object, source: Source, profile: Object | None = None) -> Obje
 def _request(volume: Object, source: Source) -> dict[str, str]:
     """The annotations by which CDI's own parts tell each other what to fill a claim with."""
     kind, content, copied = source.kind, source.content, "/".join(source.copied or ())
+    said = get(volume, "spec", "preallocation")
     asked = {
         OWNED_BY: f"{namespace(volume)}/{name(volume)}",
         _STORAGE + "contentType": str(get(volume, "spec", "contentType", default="kubevirt")),
-        _STORAGE + "preallocation.requested": str(bool(get(volume, "spec", "preallocation"))).lower(),
+        _STORAGE + "preallocation.requested": str(bool(source.reserves if said is None else said)).lower(),
         _IMPORT + "source": {"blank": "none", "upload": ""}.get(kind, kind),
         _IMPORT + "endpoint": copied or content.get("url"),
         _IMPORT + "secretName": content.get("secretRef"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vmpod.client.cache import Cache
-from vmpod.kinds import DATASOURCE, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
+from vmpod.kinds import CDICONFIG, DATASOURCE, PERSISTENTVOLUMECLAIM, VOLUMESNAPSHOT
 from vmpod.kinds.parts.populators import IMPORT, UPLOAD
 from vmpod.model import quantity
 from vmpod.model.meta import Object, get, is_deleting, name, namespace
@@ -18,13 +18,14 @@ _CLONED = {("", "PersistentVolumeClaim"): "pvc", ("snapshot.storage.k8s.io", "Vo
 @dataclass(frozen=True)
 class Source:
     """Kind and content of what fills a volume; `origin` is the object that it is copied from, `lacking` why it is not
-    there (reason and message).
+    there (reason and message). `reserves` says that CDI's configuration wants room to be reserved.
     """
 
     kind: str = ""
     content: Object = field(default_factory=dict)
     origin: Object | None = None
     lacking: Named | None = None
+    reserves: bool = False
 
     @property
     def copied(self) -> Named | None:
@@ -50,6 +51,14 @@ def is_copy(volume: Object) -> bool:
 
 def find_source(volume: Object, cache: Cache) -> Source:
     """The source of a volume, and what is copied for it."""
+    return replace(_found(volume, cache), reserves=_reserves(cache))
+
+
+def _reserves(cache: Cache) -> bool:
+    return get(cache.get(CDICONFIG, "", "config"), "spec", "preallocation") is True
+
+
+def _found(volume: Object, cache: Cache) -> Source:
     reference = get(volume, "spec", "sourceRef")
     if not reference:
         return _with_origin(*_one(get(volume, "spec", "source", default={})), namespace(volume), cache)
@@ -103,6 +112,10 @@ def too_small(volume: Object, asked: object, source: Source) -> str:
 
 def of_populator(named: Object, cache: Cache) -> Source:
     """The source that an object of a populator tells."""
+    return replace(_told(named, cache), reserves=_reserves(cache))
+
+
+def _told(named: Object, cache: Cache) -> Source:
     given = get(named, "spec", "source", default={})
     if named.get("kind") == UPLOAD:
         return Source("upload")

@@ -221,7 +221,7 @@ def _cdi_config(config: ControllerConfig, found: Object | None) -> Wanted:
     said = get(found, "spec", default={})
     url = said.get("uploadProxyURLOverride") or f"https://{config.api_address}:{config.api_port}"
     told = {"uploadProxyURL": url, "uploadProxyCA": config.ca_pem or None, "filesystemOverhead": {"global": "0"},
-            "preallocation": False, "importProxy": said.get("importProxy")}  # fmt: skip
+            "preallocation": said.get("preallocation") is True, "importProxy": said.get("importProxy")}  # fmt: skip
     return Wanted(CDICONFIG, _bare(CDICONFIG, "", "config"), told)
 
 

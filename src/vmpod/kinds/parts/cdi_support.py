@@ -11,7 +11,7 @@ CONFIG: Tree = {
     "uploadProxyURLOverride": ACTED,
     "insecureRegistries": ACTED,
     "importProxy": ACTED,
-    "preallocation": frozenset({False}),
+    "preallocation": ACTED,
     "featureGates": ACTED,
 }
 _TRUE_GATES = ("HonorWaitForFirstConsumer",)  # what they ask for is so without them
