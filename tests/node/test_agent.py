@@ -44,6 +44,7 @@ class Wires:
     class Config:
         gateway: str = "127.0.0.1"
         dns_address: str = "192.0.2.53"
+        block6: str = ""
 
     def __init__(self) -> None:
         self.config: Any = self.Config()

@@ -24,6 +24,7 @@ from vmpod.drivers.podman.client import Podman
 from vmpod.kinds import (
     CONFIGMAP,
     EVENT,
+    KUBEVIRT,
     PERSISTENTVOLUMECLAIM,
     POD,
     SECRET,
@@ -43,7 +44,7 @@ from vmpod.testing.api import FakeApi
 from vmpod.testing.guest import GREETING, write_disk
 
 pytestmark = pytest.mark.host
-KINDS = (POD, PERSISTENTVOLUMECLAIM, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE, SECRET, CONFIGMAP, SERVICE, EVENT)
+KINDS = (POD, PERSISTENTVOLUMECLAIM, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE, KUBEVIRT, SECRET, CONFIGMAP, SERVICE, EVENT)
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,9 @@ async def check_status(world: World) -> None:
     ip = world.network.attachments()[0].ip
     assert get(found, "interfaces", 0, "ipAddress") == ip
     assert get(found, "machine", "type", default="").startswith("pc-q35-")
+    sizes = [one.pop("size") for one in found["volumeStatus"]]
     assert found["volumeStatus"] == [{"name": "root", "target": "vda"}, {"name": "seed", "target": "sda"}]
+    assert sizes[0] == 1 << 20 and sizes[1] > 0
     assert conditions.is_true(found["conditions"], "Ready")
     assert conditions.is_true(found["conditions"], "SoftwareEmulation") is (world.facts.accelerator == "tcg")
     assert [one["phase"] for one in found["phaseTransitionTimestamps"]] == ["Running"]
