@@ -435,7 +435,7 @@ def test_an_engine_that_dies_while_disks_come_in_are_copied_and_grow(home: Produ
     local = claim("local")
     local["metadata"]["annotations"] = {"cdi.kubevirt.io/storage.import.source": "file",
                                         "cdi.kubevirt.io/storage.import.endpoint": f"file://{files / 'whole.qcow2'}"}  # fmt: skip
-    apply(home, local, datavolume("copy", pvc={"name": "source", "namespace": "default"}))
+    apply(home, local, datavolume("copy", "32Mi", pvc={"name": "source", "namespace": "default"}))
     home.kubectl("patch", "pvc", "source", "-p", '{"spec":{"resources":{"requests":{"storage":"32Mi"}}}}')
     time.sleep(after_s)
     home.kill_engine()
