@@ -95,14 +95,16 @@ async def _pass_on(backend: Backend, ticket: Ticket, size: int, parts: AsyncIter
 
 async def _send(stream: Duplex, parts: AsyncIterator[bytes]) -> None:
     """All parts, a megabyte at a time, and the end."""
-    held = bytearray()
+    held: list[bytes] = []
+    size = 0
     async for part in arriving(parts):
-        held += part
-        if len(held) >= _PART_BYTES:
-            await stream.send(STDIN, bytes(held))
-            held.clear()
+        held.append(part)
+        size += len(part)
+        if size >= _PART_BYTES:
+            await stream.send(STDIN, b"".join(held))
+            held, size = [], 0
     if held:
-        await stream.send(STDIN, bytes(held))
+        await stream.send(STDIN, b"".join(held))
     await stream.send(STDIN, b"")
 
 
