@@ -30,7 +30,7 @@ from vmpod.kinds import CONFIGMAP, KUBEVIRT, PERSISTENTVOLUMECLAIM, POD, SECRET,
 from vmpod.kinds.parts import kubevirt_config
 from vmpod.kinds.parts.migration import JOB, comes_from, is_active, is_awaiting, is_moving_unpaused
 from vmpod.model import conditions, status
-from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, uid
+from vmpod.model.meta import Object, controller_of, get, is_deleting, labels, name, namespace, revision, uid
 from vmpod.model.meta import annotations as annotations_of
 from vmpod.model.selectors import from_map
 from vmpod.node import machine_asks, machine_checks, machine_files, machine_links, replug
@@ -108,6 +108,7 @@ class Machines:
         self._watches: dict[str, Watch] = {}
         self._pins = Pins(podman)
         self._writing: dict[str, asyncio.Lock] = {}
+        self._written: dict[str, int] = {}  # the revision of each instance that we wrote last
         self._tasks = Tasks()
         self._resting = Resting(cache, paths, self._events, self._tasks)
         self._plugging = Plugging(cache, volumes, self._tasks, self.vmi, self._attachment, self._note)
@@ -143,6 +144,7 @@ class Machines:
         self._pins.forget(self._container(pod_uid))
         self._writing.pop(pod_uid, None)
         if watch is not None:
+            self._written.pop(watch.machine.uid, None)
             await watch.stop()
 
     def _vmi_changed(self, kind: str, vmi: Object) -> None:
@@ -327,6 +329,8 @@ class Machines:
         lock = self._writing.setdefault(watch.machine.pod_uid, asyncio.Lock())
         async with lock:
             vmi = self._cache.get(VIRTUALMACHINEINSTANCE, watch.machine.namespace, watch.machine.name)
+            if vmi is not None and revision(vmi) < self._written.get(watch.machine.uid, 0):
+                vmi = await self._read(watch)  # by what was there before, there might be nothing to take back
             for _ in range(_TRIES):
                 if vmi is None or uid(vmi) != watch.machine.uid or not watch.is_home(vmi):
                     return
@@ -347,9 +351,10 @@ class Machines:
         if fresh is None or fresh == vmi.get("status"):
             return False
         try:
-            await self._client.update(VIRTUALMACHINEINSTANCE, {**vmi, "status": fresh}, subresource="status")
+            stored = await self._client.update(VIRTUALMACHINEINSTANCE, {**vmi, "status": fresh}, subresource="status")
         except status.ApiError as error:
             return error.code == 409
+        self._written[watch.machine.uid] = revision(stored)
         return False
 
     async def _read(self, watch: Watch) -> Object | None:

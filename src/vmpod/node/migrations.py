@@ -38,6 +38,7 @@ KIND = VIRTUALMACHINEINSTANCEMIGRATION
 _GIB = 1 << 30
 _UNBEGUN = "the engine ended while it began the migration"
 _LOOK_S = 0.5
+_ARRIVAL_LOOKS, _ARRIVAL_S = 250, 0.02
 _AGAIN_S = 1.0
 _log = log.get("migrations")
 
@@ -262,10 +263,18 @@ class Migrations:
     async def _awaken(self, vmi: Object, target: Watch) -> None:
         """A guest that came and does not run is started, unless it was paused before. Where that fails it is paused."""
         try:
-            if is_moving_unpaused(vmi) and await target.qmp.status() in ("paused", "prelaunch"):
+            if is_moving_unpaused(vmi) and await self._arrived(target) in ("paused", "prelaunch"):
                 await target.qmp.cont()
         except Problem as problem:
             _log.warning("machine %s after its move: %s", name(vmi), problem)
+
+    async def _arrived(self, target: Watch) -> str:
+        """QEMU's run state once all of the guest is there: the other QEMU may say before that it is."""
+        for _ in range(_ARRIVAL_LOOKS):
+            if (state := await target.qmp.status()) != "inmigrate":
+                return state
+            await asyncio.sleep(_ARRIVAL_S)
+        return "inmigrate"
 
     def _timed(self, source: Watch, seen: Progress) -> Progress:
         """QEMU counts from its own stop of the guest, not from ours."""
