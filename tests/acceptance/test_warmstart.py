@@ -88,8 +88,9 @@ def test_a_machine_goes_on_where_it_was(home: Product, tmp_path: Path) -> None:
     keep(home, "nap", b"c")
     assert not booted(home, "nap"), "a machine made anew on its disk goes on too"
 
+    before = instance(home, "nap")
     assert tell(home, "nap", "restart") == (202, "")
-    runs_anew(home, "nap", instance(home, "nap"))
+    runs_anew(home, "nap", before)
     wait(lambda: booted(home, "nap"), "a restart boots", 30)
 
     stop(home, "nap")
