@@ -29,7 +29,6 @@ from vmpod.kinds.objecttransfer import target_of
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 
-_HEADLESS = "None"
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
@@ -83,7 +82,7 @@ def settle(backend: Backend, kind: Kind, namespace: str, name: str) -> None:
         return
     record = backend.store.get(kind.resource, namespace, name)
     spec = (orjson.loads(record.value).get("spec") or {}) if record else {}
-    ips = {ip for ip in (spec.get("clusterIP"), *(spec.get("clusterIPs") or ())) if ip and ip != _HEADLESS}
+    ips = {ip for ip in (spec.get("clusterIP"), *(spec.get("clusterIPs") or ())) if ip and ip != families.HEADLESS}
     ports = {(_protocol(port), port["nodePort"]) for port in _ports(spec) if port.get("nodePort")}
     backend.addresses.keep((namespace, name), ips, ports)
 
@@ -112,8 +111,8 @@ def _allocate_ip(call: Call, spec: dict[str, Any]) -> list[status.FieldError]:
     if faults := families.settle(spec, known.families):
         return faults
     ips = families.addresses_of(spec)
-    if ips[:1] == [_HEADLESS]:
-        spec["clusterIP"], spec["clusterIPs"] = _HEADLESS, [_HEADLESS]
+    if ips[:1] == [families.HEADLESS]:
+        spec["clusterIP"], spec["clusterIPs"] = families.HEADLESS, [families.HEADLESS]
         return []
     for ip in ips:
         if fault := known.take_ip(ip, holder):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from vmpod.kinds.parts.addresses import family_of
 from vmpod.model import status
 from vmpod.model.status import FieldError
 
@@ -21,10 +22,6 @@ def addresses_of(spec: dict[str, Any]) -> list[str]:
     given = spec.get("clusterIPs")
     found = given if isinstance(given, list) and given else [spec.get("clusterIP")]
     return [ip for ip in found if isinstance(ip, str) and ip]
-
-
-def family_of(ip: str) -> str:
-    return "IPv6" if ":" in ip else "IPv4"
 
 
 def trim(spec: dict[str, Any], stored: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from vmpod.client.cache import Cache
 from vmpod.controllers.backends import is_selecting
 from vmpod.controllers.children import delete, suffix
 from vmpod.kinds import ENDPOINTS, ENDPOINTSLICE, SERVICE
+from vmpod.kinds.parts.addresses import family_of
 from vmpod.model.meta import Object, get, is_deleting, labels, name, namespace, owner_reference, uid
 from vmpod.reconcile.actions import Action, Create, Plan, Replace
 from vmpod.reconcile.loop import Key, own, owned_by
@@ -76,7 +77,7 @@ def _families(subset: Object) -> list[str]:
 
 
 def _family(address: Object) -> str:
-    return "IPv6" if ":" in str(get(address, "ip")) else "IPv4"
+    return family_of(str(get(address, "ip")))
 
 
 def _slice(endpoints: Object, place: int, subset: Object, family: str) -> Object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from vmpod.base.clock import parse
+from vmpod.kinds.parts.addresses import family_of
 from vmpod.model import conditions
 from vmpod.model.meta import Object, get, is_deleting
 
@@ -71,4 +72,4 @@ def pod_ip(pod: Object) -> str:
 def pod_ip_of(pod: Object, family: str) -> str:
     """The pod's address of a family, empty without one."""
     found = [str(one.get("ip") or "") for one in get(pod, "status", "podIPs", default=())] or [pod_ip(pod)]
-    return next((ip for ip in found if ip and (":" in ip) == (family == "IPv6")), "")
+    return next((ip for ip in found if ip and family_of(ip) == family), "")

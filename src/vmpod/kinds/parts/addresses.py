@@ -19,6 +19,11 @@ def version_of(address: object) -> int:
         return 0
 
 
+def family_of(address: str) -> str:
+    """IPv4 or IPv6, as Services and EndpointSlices name them, of what is an IP address."""
+    return "IPv6" if ":" in address else "IPv4"
+
+
 def address_errors(address: object, path: str) -> list[FieldError]:
     """An address that must be there, and reach something: not unspecified, loopback or link-local."""
     if not address:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from vmpod.drivers.net.services import Forward
 from vmpod.drivers.net.snapshot import Guest, Snapshot
+from vmpod.kinds.parts.addresses import family_of
 from vmpod.model import meta
 from vmpod.model.meta import Object, get, labels, name, namespace
 
@@ -93,7 +94,7 @@ def forwards_of(service: Object, slices: Sequence[Object], *, node_addresses: Se
         ends = {family: endpoints_of(port, [one for one in slices if one.get("addressType", "IPv4") == family],
                                      publishes=_publishes(service)) for family in ("IPv4", "IPv6")}  # fmt: skip
         found += [
-            Forward(address, protocol, number, ends[_family(address)], affinity)
+            Forward(address, protocol, number, ends[family_of(address)], affinity)
             for address, number in _fronts(service, port, node_addresses)
         ]
     return found
@@ -104,17 +105,13 @@ def _fronts(service: Object, port: Object, node_addresses: Sequence[str]) -> lis
     fronts = [(address, int(port["port"])) for address in (*_cluster_ips(service), *ingress_ips(service))]
     if port.get("nodePort"):
         families = get(service, "spec", "ipFamilies", default=()) or ("IPv4",)
-        fronts += [(one, int(port["nodePort"])) for one in node_addresses if _family(one) in families]
+        fronts += [(one, int(port["nodePort"])) for one in node_addresses if family_of(one) in families]
     return fronts
 
 
 def _cluster_ips(service: Object) -> list[str]:
     given = get(service, "spec", "clusterIPs") or [get(service, "spec", "clusterIP", default="")]
     return [address for address in given if address]
-
-
-def _family(address: str) -> str:
-    return "IPv6" if ":" in address else "IPv4"
 
 
 def ingress_ips(service: Object) -> list[str]:
