@@ -8,7 +8,7 @@ from vmpod.api.call import Backend, Call
 from vmpod.kinds import KUBEVIRT, VIRTUALMACHINE, VIRTUALMACHINEINSTANCE
 from vmpod.kinds.parts import kubevirt_config
 from vmpod.kinds.parts.matchers import is_matched
-from vmpod.kinds.parts.reading import dig, mapping
+from vmpod.kinds.parts.reading import mapping
 from vmpod.model import meta, status
 from vmpod.model.meta import Object
 
@@ -16,7 +16,7 @@ from vmpod.model.meta import Object
 def configuration(backend: Backend) -> Object:
     """What `kubevirt/kubevirt` says, empty where it says nothing."""
     record = backend.store.get(KUBEVIRT.resource, kubevirt_config.NAMESPACE, kubevirt_config.NAME)
-    return dict(dig(orjson.loads(record.value), "spec", "configuration")) if record else {}
+    return kubevirt_config.configuration_of(orjson.loads(record.value)) if record else {}
 
 
 def complete(call: Call, obj: Object) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from vmpod.client.cache import Cache
 from vmpod.kinds import KUBEVIRT
 from vmpod.kinds.parts import kubevirt_config
-from vmpod.kinds.parts.reading import dig
 from vmpod.model.meta import Object
 
 
 def configuration(cache: Cache) -> Object:
     """What `kubevirt/kubevirt` says, empty where it says nothing."""
-    found = cache.get(KUBEVIRT, kubevirt_config.NAMESPACE, kubevirt_config.NAME)
-    return dig(found, "spec", "configuration") if found else {}
+    return kubevirt_config.configuration_of(cache.get(KUBEVIRT, kubevirt_config.NAMESPACE, kubevirt_config.NAME))

@@ -252,7 +252,7 @@ class Machines:
     def _config(self) -> Object:
         """What the KubeVirt object says of all machines."""
         found = self._cache.get(KUBEVIRT, kubevirt_config.NAMESPACE, kubevirt_config.NAME)
-        return get(found, "spec", "configuration", default={}) if found else {}
+        return kubevirt_config.configuration_of(found)
 
     def _container(self, pod_uid: str) -> str:
         return f"vmpod-{self._paths.id}-{pod_uid}-{COMPUTE}"

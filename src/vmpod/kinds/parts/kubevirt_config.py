@@ -51,6 +51,11 @@ _COUNTS: Final = (
 _AMOUNTS: Final = (("cpuRequest",), ("liveUpdateConfiguration", "maxGuest"), ("migrations", "bandwidthPerMigration"))
 
 
+def configuration_of(kubevirt: Object | None) -> Object:
+    """What the KubeVirt object says of all machines; empty where it says nothing, or is not there."""
+    return dig(kubevirt, "spec", "configuration") if kubevirt else {}
+
+
 def config_errors(config: Object, path: str) -> Iterator[FieldError]:
     """Every value that cannot be acted on."""
     yield from refusals(config, SUPPORT, path)
